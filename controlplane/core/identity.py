@@ -29,7 +29,7 @@ MAX_BINDINGS = 10_000
 MAX_SERVICE_ACCOUNTS = 1_000
 MAX_API_KEYS = 5_000
 KEEP_ENDED_KEYS = timedelta(days=7)
-"""API keys are listed so long after they were revoked or ended, even in an org with no room left."""
+"""How long keys are kept at least after they were revoked or ended."""
 MAX_KEY_OVERLAP = timedelta(days=30)
 MAX_INVITATIONS = 1_000
 MAX_EMAIL_DOMAINS = 100

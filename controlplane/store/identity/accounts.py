@@ -172,18 +172,10 @@ async def set_key_end(tx: OrgTx, key: UUID, ends_at: datetime) -> None:
     )
 
 
-async def delete_ended_keys(tx: OrgTx, before: datetime, *, at_most: int) -> None:
-    """Delete keys of the org that were revoked or ended before a time, oldest first."""
+async def delete_ended_keys(tx: OrgTx, before: datetime) -> None:
+    """Delete the org's keys that were revoked or ended before a time."""
     ended = func.least(api_keys.c.revoked_at, api_keys.c.expires_at)  # ignores NULL
-    oldest = (
-        select(api_keys.c.key_id)
-        .where(api_keys.c.org == tx.org, ended < before)
-        .order_by(api_keys.c.key_id)
-        .limit(at_most)
-    )
-    await tx.connection.execute(
-        delete(api_keys).where(api_keys.c.org == tx.org, api_keys.c.key_id.in_(oldest))
-    )
+    await tx.connection.execute(delete(api_keys).where(api_keys.c.org == tx.org, ended < before))
 
 
 async def count_keys(tx: OrgTx) -> int:

@@ -293,7 +293,7 @@ async def _create_key(tx: OrgTx, account: ServiceAccount, key: ApiKey, secret: S
     if account.disabled_at is not None:
         raise NotReadyError(f"service account {account.name} is disabled; enable it first")
     if await store.count_keys(tx) >= MAX_API_KEYS:
-        await store.delete_ended_keys(tx, key.created_at - KEEP_ENDED_KEYS, at_most=MAX_API_KEYS)
+        await store.delete_ended_keys(tx, key.created_at - KEEP_ENDED_KEYS)
         if await store.count_keys(tx) >= MAX_API_KEYS:
             raise ExhaustedError(
                 f"an org has at most {MAX_API_KEYS} API keys, with those that were revoked or "
