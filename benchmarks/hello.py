@@ -25,6 +25,7 @@ from flyteidl2.workflow.run_service_connect import RunServiceClient
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, ListRunsRequest
 
 from benchmarks.stack import Stack, running_stack, table
+from scripts.sdk_exits import intended_exit_code
 
 PROJECT, DOMAIN = "flytesnacks", "development"
 _HELLO = """
@@ -50,7 +51,7 @@ async def _command(words: Sequence[str], environment: "dict[str, str]", cwd: str
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    if process.returncode:
+    if intended_exit_code(process.returncode or 0, output.decode()):
         raise RuntimeError(f"{words[0]} ended with {process.returncode}:\n{output.decode()}")
     return time.perf_counter() - began
 

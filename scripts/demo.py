@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from scripts.sdk_exits import KILLED_AT_EXIT
+
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".volary"
 DATA = HOME / "demo"
 LOG = HOME / "demo.log"
 PLACE = ("--project", "flytesnacks", "--domain", "development")
 
-_KILLED_AT_EXIT = frozenset({-signal.SIGABRT, -signal.SIGBUS, -signal.SIGSEGV})
 _UP_SECONDS = 120.0
 _RUN_SECONDS = 300.0
 _STOP_SECONDS = 60.0
@@ -154,9 +155,7 @@ def flyte(endpoint: str, *arguments: str) -> None:
         ).returncode
     except subprocess.TimeoutExpired:
         raise DemoError(f"`flyte {arguments[0]}` took more than {_RUN_SECONDS:.0f} s") from None
-    if code in _KILLED_AT_EXIT:
-        # pyqwest, the SDK's HTTP client, may do this after the work is done (its issue 164). The
-        # state of the run is asked for by itself.
+    if code in KILLED_AT_EXIT:  # the state of the run is asked for by itself
         print(f"({signal.Signals(-code).name} ended `flyte` while it exited; see the run's state)")
     elif code != 0:
         raise DemoError(f"`flyte {arguments[0]}` exited with code {code}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from scripts.sdk_exits import intended_exit_code
 from tests import program_logs
-from tests.sdk_exits import intended_exit_code
 
 WORKFLOWS = Path(__file__).parent / "workflows"
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from playwright.async_api import Page
 
+from scripts.sdk_exits import require_success
 from tests.browsers import chromium, person_at
 from tests.integration.cli.world import Person, finish, read_until
 from tests.programs import free_ports
 from tests.running import until
-from tests.sdk_exits import intended_exit_code
 from tests.servers import volary
 
 _ROOT = Path(__file__).parents[2]
@@ -105,9 +105,7 @@ async def test_owner_runs_a_workflow_that_the_browser_allowed(
         assert "Owner of local" in await page.inner_text("main")
         await page.get_by_role("button", name="Allow").click()
         output = (await process.communicate())[0].decode()
-    code = process.returncode
-    assert code is not None
-    assert intended_exit_code(code, output) == 0, f"ended with {code}: {output}"
+    require_success(process.returncode, output)
     found = re.search(r"https://localhost:\d+(/v2/domain/[\w/-]+/runs/\w+)", output)
     assert found is not None, output
 

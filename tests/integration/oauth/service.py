@@ -25,10 +25,10 @@ from controlplane.authn.signing_keys import make_key
 from controlplane.store.database import Database
 from controlplane.web.app import make_application
 from controlplane.web.origins import OriginCheck
+from scripts.sdk_exits import intended_exit_code
 from shared.kit.clock import SystemClock
 from tests.integration.oauth.world import World
 from tests.kube.certificates import Authority
-from tests.sdk_exits import intended_exit_code
 from tests.servers.http import serving
 
 ROOT = Path(__file__).parents[3]

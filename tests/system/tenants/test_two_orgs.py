@@ -125,7 +125,7 @@ async def _run_with_pkce(two: Two, tenant: Tenant, person: Person) -> str:
         BROWSER=opened.variable,
     )
     await allow(person, await opened.next(process))
-    return await finish(process)
+    return await finish(process, is_flyte=True)
 
 
 async def _run_with_device_flow(two: Two, tenant: Tenant, person: Person) -> str:
@@ -143,7 +143,7 @@ async def _run_with_device_flow(two: Two, tenant: Tenant, person: Person) -> str
     await person.page.goto(found[0])
     await person.press("Continue")
     await person.press("Allow")
-    return shown + await finish(process)
+    return shown + await finish(process, is_flyte=True)
 
 
 async def _run_with_key(two: Two, tenant: Tenant, _person: Person) -> str:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.sdk_exits import intended_exit_code
+from scripts.sdk_exits import intended_exit_code
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, -signal.SIGKILL, -signal.SIGTERM])

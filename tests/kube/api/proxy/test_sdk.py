@@ -9,11 +9,11 @@ from pathlib import Path
 
 from dataplane.agent.core import pod_identity
 from dataplane.agent.runtimes.kubernetes.proxy_environment import proxy_environment
+from scripts.sdk_exits import require_success
 from tests.integration.replicas.world import TOKEN, World, context, running
 from tests.kube.api.proxy.world import Pod, World as Doors, until, world
 from tests.kube.controlplane import KubeForTests
 from tests.programs import Program
-from tests.sdk_exits import intended_exit_code
 from tests.servers.postgres import DatabaseForTest
 from tests.system.commands import DOMAIN, PROJECT
 
@@ -145,9 +145,7 @@ async def _start(home: Path, url: str, environment: Mapping[str, str], task: str
             process.kill()
             await process.wait()
     output = out.decode()
-    code = process.returncode
-    assert code is not None
-    assert intended_exit_code(code, output) == 0, f"ended with {code}: {output}"
+    require_success(process.returncode, output)
     return output
 
 
