@@ -24,8 +24,9 @@ from shared.kit.secrets import SecretText
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from tests.integration.api import platform_requests
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
+from tests.integration.api.flyte_requests import REQUESTS
 from tests.integration.api.requests import create_run, deploy
-from tests.integration.api.test_scopes import REQUESTS, RPCS, call
+from tests.integration.api.test_scopes import RPCS, call
 from tests.integration.platform.org_rows import digest_rows
 
 THEIRS = OrgName("theirs")

@@ -3,7 +3,7 @@ A caller reaches only what its grants cover: every RPC without a grant, with gra
 with the right one. A project that the caller may not read does not exist for it.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,18 +15,12 @@ from connectrpc.client import ConnectClient
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo
-from flyteidl2.actions import actions_service_pb2 as actions_pb
-from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
 from flyteidl2.common.run_pb2 import OffloadedInputData
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
 from flyteidl2.project import project_service_pb2 as project_pb
-from flyteidl2.secret import payload_pb2 as secret_pb
-from flyteidl2.secret.definition_pb2 import SecretIdentifier
-from flyteidl2.task import run_pb2, task_definition_pb2, task_service_pb2 as task_pb
+from flyteidl2.task import run_pb2
 from flyteidl2.workflow import (
-    queue_service_pb2 as queue_pb,
     run_service_pb2 as run_pb,
-    state_service_pb2 as state_pb,
 )
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -52,17 +46,19 @@ from shared.model.ids import ROOT, ActionKey, DomainName, ProjectName, RunKey, R
 from shared.model.phases import Phase
 from tests.integration.api import platform_requests
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
+from tests.integration.api.flyte_requests import (
+    LISTS,
+    OF_THE_ORG,
+    REQUESTS,
+    create_project,
+)
 from tests.integration.api.requests import (
     action_id,
     create_run,
     deploy,
     enqueue,
     enqueue_condition,
-    project_id,
     refusal,
-    run_id,
-    task_id,
-    task_spec,
 )
 
 OTHER = "other"
@@ -115,139 +111,6 @@ async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterato
             api.made["invitation"] = invited.invitation.id
         yield api
 
-
-def create_project(name: str) -> project_pb.CreateProjectRequest:
-    return project_pb.CreateProjectRequest(project={"id": name, "name": name})
-
-
-def upload() -> data_pb.CreateUploadLocationRequest:
-    return data_pb.CreateUploadLocationRequest(
-        project=PROJECT, domain=DOMAIN, content_md5=b"0" * 16, filename="f"
-    )
-
-
-def secret_id() -> SecretIdentifier:
-    return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
-
-
-def link_to(kind: int) -> data_pb.CreateDownloadLinkRequest:
-    attempt = ActionAttemptIdentifier(action_id=action_id(), attempt=1)
-    return data_pb.CreateDownloadLinkRequest(artifact_type=kind, action_attempt_id=attempt)
-
-
-def older_enqueue(api: ApiUnderTest) -> queue_pb.EnqueueActionRequest:
-    new = enqueue(api, "older").action
-    return queue_pb.EnqueueActionRequest(
-        action_id=new.action_id,
-        parent_action_name="a0",
-        input_uri=new.input_uri,
-        run_output_base=new.run_output_base,
-        task=new.task,
-    )
-
-
-def signal() -> run_pb.SignalEventRequest:
-    payload = run_pb.EventPayload(bool_value=True)
-    return run_pb.SignalEventRequest(
-        action_id=action_id("cond"), parent_action_name="a0", payload=payload
-    )
-
-
-def older_signal() -> actions_pb.SignalRequest:
-    request = actions_pb.SignalRequest(action_id=action_id("cond"), parent_action_name="a0")
-    request.value.scalar.primitive.boolean = True
-    return request
-
-
-Make = Callable[[ApiUnderTest], Message]
-REQUESTS: Mapping[str, Make] = {
-    "ActionsService/Enqueue": lambda api: enqueue(api, "child"),
-    "ActionsService/WatchForUpdates": lambda _: actions_pb.WatchForUpdatesRequest(
-        parent_action_id=action_id()
-    ),
-    "ActionsService/Abort": lambda _: actions_pb.AbortRequest(action_id=action_id("cond")),
-    "ActionsService/Signal": lambda _: older_signal(),
-    "DataProxyService/CreateUploadLocation": lambda _: upload(),
-    "DataProxyService/UploadInputs": lambda _: data_pb.UploadInputsRequest(
-        project_id=project_id(), task_spec=task_spec()
-    ),
-    "DataProxyService/CreateDownloadLink": lambda _: link_to(
-        data_pb.ArtifactType.ARTIFACT_TYPE_REPORT
-    ),
-    "DataProxyService/GetActionData": lambda _: data_pb.GetActionDataRequest(
-        action_id=action_id()
-    ),
-    "DataProxyService/TailLogs": lambda _: data_pb.TailLogsRequest(
-        action_id=action_id(), attempt=1
-    ),
-    "ProjectService/CreateProject": lambda _: create_project("made"),
-    "ProjectService/UpdateProject": lambda _: project_pb.UpdateProjectRequest(
-        project={"id": PROJECT, "name": "Renamed"}
-    ),
-    "ProjectService/GetProject": lambda _: project_pb.GetProjectRequest(id=PROJECT),
-    "ProjectService/ListProjects": lambda _: project_pb.ListProjectsRequest(),
-    "SecretService/CreateSecret": lambda _: secret_pb.CreateSecretRequest(
-        id=secret_id(), secret_spec={"string_value": "s3cr3t"}
-    ),
-    "SecretService/UpdateSecret": lambda _: secret_pb.UpdateSecretRequest(
-        id=secret_id(), secret_spec={"string_value": "other"}
-    ),
-    "SecretService/GetSecret": lambda _: secret_pb.GetSecretRequest(id=secret_id()),
-    "SecretService/ListSecrets": lambda _: secret_pb.ListSecretsRequest(
-        project=PROJECT, domain=DOMAIN
-    ),
-    "SecretService/DeleteSecret": lambda _: secret_pb.DeleteSecretRequest(id=secret_id()),
-    "TaskService/DeployTask": lambda _: deploy(version="v2"),
-    "TaskService/GetTaskDetails": lambda _: task_pb.GetTaskDetailsRequest(task_id=task_id()),
-    "TaskService/ListTasks": lambda _: task_pb.ListTasksRequest(org=ORG),
-    "TaskService/ListVersions": lambda _: task_pb.ListVersionsRequest(
-        task_name=task_definition_pb2.TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
-    ),
-    "QueueService/EnqueueAction": older_enqueue,
-    "QueueService/AbortQueuedRun": lambda _: queue_pb.AbortQueuedRunRequest(run_id=run_id()),
-    "QueueService/AbortQueuedAction": lambda _: queue_pb.AbortQueuedActionRequest(
-        action_id=action_id("cond")
-    ),
-    "RunService/CreateRun": lambda _: create_run("new"),
-    "RunService/AbortRun": lambda _: run_pb.AbortRunRequest(run_id=run_id()),
-    "RunService/GetRunDetails": lambda _: run_pb.GetRunDetailsRequest(run_id=run_id()),
-    "RunService/WatchRunDetails": lambda _: run_pb.WatchRunDetailsRequest(run_id=run_id()),
-    "RunService/GetActionDetails": lambda _: run_pb.GetActionDetailsRequest(
-        action_id=action_id()
-    ),
-    "RunService/WatchActionDetails": lambda _: run_pb.WatchActionDetailsRequest(
-        action_id=action_id()
-    ),
-    "RunService/GetActionData": lambda _: run_pb.GetActionDataRequest(action_id=action_id()),
-    "RunService/ListRuns": lambda _: run_pb.ListRunsRequest(org=ORG),
-    "RunService/WatchRuns": lambda _: run_pb.WatchRunsRequest(org=ORG),
-    "RunService/ListActions": lambda _: run_pb.ListActionsRequest(run_id=run_id()),
-    "RunService/WatchActions": lambda _: run_pb.WatchActionsRequest(run_id=run_id()),
-    "RunService/WatchClusterEvents": lambda _: run_pb.WatchClusterEventsRequest(
-        id=action_id(), attempt=1
-    ),
-    "RunService/AbortAction": lambda _: run_pb.AbortActionRequest(action_id=action_id("cond")),
-    "RunService/SignalEvent": lambda _: signal(),
-    "RunService/GetActionDataURIs": lambda _: run_pb.GetActionDataURIsRequest(
-        action_id=action_id()
-    ),
-    "RunService/GetActionLogContext": lambda _: run_pb.GetActionLogContextRequest(
-        action_id=action_id(), attempt=1
-    ),
-    "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
-    **platform_requests.REQUESTS,
-}  # fmt: skip
-
-LISTS = frozenset({
-    "ProjectService/ListProjects",
-    "RunService/ListRuns",
-    "RunService/WatchRuns",
-    "TaskService/ListTasks",
-    *platform_requests.LISTS,
-})  # fmt: skip
-"""RPCs that show what the caller may see of what it asks for, and refuse nothing."""
-OF_THE_ORG = frozenset({"ProjectService/CreateProject"}) | platform_requests.OF_THE_ORG
-"""RPCs that need a grant in the whole org."""
 
 NOT_THERE = (
     f"project {PROJECT}/{DOMAIN} not found",

@@ -1,23 +1,18 @@
 """Explanations of actions: the reason of each state, and timelines without gaps."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 
 import pytest
-from hypothesis import given, strategies as st
 
 from controlplane.core.action_timings import (
-    ActionTimings,
     Ahead,
     AttemptTimings,
     DispatchTimings,
-    ReportedEvent,
     ReturnedLease,
 )
 from controlplane.core.actions import ActionType
-from controlplane.core.explanations import Explained, explain, explain_dispatch, timeline
+from controlplane.core.explanations import explain, explain_dispatch, timeline
 from controlplane.core.pending_reasons import (
     BlockedKind,
     BlockedScope,
@@ -28,37 +23,22 @@ from controlplane.core.pending_reasons import (
     find,
 )
 from controlplane.core.reason_codes import Reason
-from shared.model.phases import TERMINAL, Phase
-from tests.factories import NOW, ORG, make_action_key, make_failure
-
-SECOND = timedelta(seconds=1)
-WAITING = DispatchTimings(
-    action=make_action_key("n"),
-    phase=Phase.QUEUED,
-    attempt=1,
-    is_root=False,
-    pool="",
-    queue="q",
-    run="r",
-    available_at=NOW,
+from shared.model.phases import Phase
+from tests.factories import NOW, ORG, make_failure
+from tests.unit.controlplane.core.explained import (
+    ACCEPTED,
+    CLUSTER,
+    LEASED,
+    POOL,
+    QUEUE,
+    QUEUE_RUNS,
+    RUN,
+    SECOND,
+    WAITING,
+    reasons,
+    reported,
+    timings,
 )
-LEASED = replace(WAITING, cluster="c1", leased_at=NOW)
-ACCEPTED = replace(LEASED, accepted_at=NOW)
-POOL, QUEUE, RUN = (
-    BlockedScope(BlockedKind.POOL, ""),
-    BlockedScope(BlockedKind.QUEUE, "q"),
-    BlockedScope(BlockedKind.RUN, "r"),
-)
-QUEUE_RUNS, CLUSTER = (
-    BlockedScope(BlockedKind.QUEUE_RUNS, "q"),
-    BlockedScope(BlockedKind.CLUSTER, "c1"),
-)
-
-
-def reported(
-    phase: Phase, reason: str = "", message: str = "", at: datetime = NOW
-) -> ReportedEvent:
-    return ReportedEvent(at=at, phase=phase, reason=reason, message=message)
 
 
 def pending(reason: Reason) -> PendingReason:
@@ -158,29 +138,6 @@ def test_explanation_of_running_action_in_full_queue_is_queue_full() -> None:
     running = with_report(Phase.RUNNING)
     assert explain_dispatch(running, {}, NOW, is_full=True).reason is Reason.QUEUE_FULL
     assert explain_dispatch(WAITING, {}, NOW, is_full=True).reason is Reason.FAIRNESS
-
-
-def timings(**changes: object) -> ActionTimings:
-    made = ActionTimings(
-        action=make_action_key("n"),
-        type=ActionType.TASK,
-        phase=Phase.QUEUED,
-        created_at=NOW,
-        ended_at=None,
-        is_root=False,
-        pool="",
-        queue="q",
-        run="r",
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def reasons(found: Sequence[object] | Explained) -> list[tuple[Reason, float]]:
-    intervals = found.timeline if isinstance(found, Explained) else found
-    return [
-        (each.reason, (each.ended_at - each.started_at).total_seconds())  # type: ignore[attr-defined]
-        for each in intervals
-    ]
 
 
 def test_timeline_explains_each_second_of_two_attempts() -> None:
@@ -338,84 +295,3 @@ def test_explanation_covers_conditions_and_traces() -> None:
     assert reasons(text) == [(Reason.SIGNAL, 5)]
     trace = timings(type=ActionType.TRACE, phase=Phase.SUCCEEDED, ended_at=NOW + SECOND)
     assert reasons(explain(trace, {}, NOW + 5 * SECOND)) == [(Reason.RUNNING, 1)]
-
-
-timestamps = st.integers(-20, 60).map(lambda seconds: NOW + seconds * SECOND)
-blocked_scopes = st.sampled_from(
-    [POOL, QUEUE, QUEUE_RUNS, RUN, CLUSTER, BlockedScope(BlockedKind.CLUSTER, "c2")]
-)
-pending_reasons_of = st.sampled_from(
-    [Reason.NO_CLUSTER, Reason.NO_CREDIT, Reason.QUEUE_LIMIT, Reason.CLUSTER_SILENT]
-)
-some_past = st.lists(
-    st.builds(
-        PastPendingReason,
-        blocked=blocked_scopes,
-        reason=pending_reasons_of,
-        message=st.just("So it is."),
-        began_at=timestamps,
-        ended_at=st.none() | timestamps,
-    ),
-    max_size=8,
-)
-some_reports = st.lists(
-    st.builds(
-        ReportedEvent,
-        at=timestamps,
-        phase=st.sampled_from(list(Phase)),
-        reason=st.just(""),
-        message=st.just(""),
-    ),
-    max_size=5,
-)
-some_attempts = st.lists(
-    st.builds(
-        AttemptTimings,
-        number=st.integers(1, 4),
-        cluster=st.sampled_from(["c1", "c2"]),
-        available_at=timestamps,
-        leased_at=timestamps,
-        accepted_at=st.none() | timestamps,
-        ended_at=st.none() | timestamps,
-        reported=some_reports,
-        returned=st.lists(
-            st.builds(
-                ReturnedLease,
-                cluster=st.sampled_from(["c1", "c2"]),
-                leased_at=timestamps,
-                returned_at=timestamps,
-            ),
-            max_size=2,
-        ),
-    ),
-    max_size=4,
-    unique_by=lambda attempt: attempt.number,
-)
-some_timings = st.builds(
-    timings,
-    type=st.sampled_from(list(ActionType)),
-    phase=st.sampled_from(list(Phase)),
-    ended_at=st.none() | timestamps,
-    is_root=st.booleans(),
-    attempts=some_attempts,
-    dispatch=st.sampled_from([None, WAITING, replace(WAITING, attempt=3), LEASED, ACCEPTED]),
-    past=some_past,
-)
-
-
-@given(some_timings, timestamps)
-def test_timeline_has_no_gaps_and_no_overlaps(known: ActionTimings, now: datetime) -> None:
-    text = explain(known, {}, now)
-    intervals = text.timeline
-    end = max(known.ended_at or now, known.created_at)
-    if end == known.created_at:
-        assert intervals == []
-        return
-    assert intervals[0].started_at == known.created_at
-    assert intervals[-1].ended_at == end
-    assert all(each.started_at < each.ended_at for each in intervals)
-    for earlier, later in pairwise(intervals):
-        assert earlier.ended_at == later.started_at
-        assert earlier.reason is not later.reason
-    assert all(each.message for each in intervals)
-    assert (text.now.reason is Reason.ENDED) is (known.phase in TERMINAL)

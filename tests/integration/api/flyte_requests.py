@@ -1,0 +1,164 @@
+"""A request of every RPC of flyteidl2, for the tests that go through all of them."""
+
+from collections.abc import Callable, Mapping
+
+from flyteidl2.actions import actions_service_pb2 as actions_pb
+from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
+from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
+from flyteidl2.project import project_service_pb2 as project_pb
+from flyteidl2.secret import payload_pb2 as secret_pb
+from flyteidl2.secret.definition_pb2 import SecretIdentifier
+from flyteidl2.task import task_definition_pb2, task_service_pb2 as task_pb
+from flyteidl2.workflow import (
+    queue_service_pb2 as queue_pb,
+    run_service_pb2 as run_pb,
+    state_service_pb2 as state_pb,
+)
+from google.protobuf.message import Message
+
+from tests.integration.api import platform_requests
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
+from tests.integration.api.requests import (
+    action_id,
+    create_run,
+    deploy,
+    enqueue,
+    project_id,
+    run_id,
+    task_id,
+    task_spec,
+)
+
+
+def create_project(name: str) -> project_pb.CreateProjectRequest:
+    return project_pb.CreateProjectRequest(project={"id": name, "name": name})
+
+
+def upload() -> data_pb.CreateUploadLocationRequest:
+    return data_pb.CreateUploadLocationRequest(
+        project=PROJECT, domain=DOMAIN, content_md5=b"0" * 16, filename="f"
+    )
+
+
+def secret_id() -> SecretIdentifier:
+    return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
+
+
+def link_to(kind: int) -> data_pb.CreateDownloadLinkRequest:
+    attempt = ActionAttemptIdentifier(action_id=action_id(), attempt=1)
+    return data_pb.CreateDownloadLinkRequest(artifact_type=kind, action_attempt_id=attempt)
+
+
+def older_enqueue(api: ApiUnderTest) -> queue_pb.EnqueueActionRequest:
+    new = enqueue(api, "older").action
+    return queue_pb.EnqueueActionRequest(
+        action_id=new.action_id,
+        parent_action_name="a0",
+        input_uri=new.input_uri,
+        run_output_base=new.run_output_base,
+        task=new.task,
+    )
+
+
+def signal() -> run_pb.SignalEventRequest:
+    payload = run_pb.EventPayload(bool_value=True)
+    return run_pb.SignalEventRequest(
+        action_id=action_id("cond"), parent_action_name="a0", payload=payload
+    )
+
+
+def older_signal() -> actions_pb.SignalRequest:
+    request = actions_pb.SignalRequest(action_id=action_id("cond"), parent_action_name="a0")
+    request.value.scalar.primitive.boolean = True
+    return request
+
+
+Make = Callable[[ApiUnderTest], Message]
+REQUESTS: Mapping[str, Make] = {
+    "ActionsService/Enqueue": lambda api: enqueue(api, "child"),
+    "ActionsService/WatchForUpdates": lambda _: actions_pb.WatchForUpdatesRequest(
+        parent_action_id=action_id()
+    ),
+    "ActionsService/Abort": lambda _: actions_pb.AbortRequest(action_id=action_id("cond")),
+    "ActionsService/Signal": lambda _: older_signal(),
+    "DataProxyService/CreateUploadLocation": lambda _: upload(),
+    "DataProxyService/UploadInputs": lambda _: data_pb.UploadInputsRequest(
+        project_id=project_id(), task_spec=task_spec()
+    ),
+    "DataProxyService/CreateDownloadLink": lambda _: link_to(
+        data_pb.ArtifactType.ARTIFACT_TYPE_REPORT
+    ),
+    "DataProxyService/GetActionData": lambda _: data_pb.GetActionDataRequest(
+        action_id=action_id()
+    ),
+    "DataProxyService/TailLogs": lambda _: data_pb.TailLogsRequest(
+        action_id=action_id(), attempt=1
+    ),
+    "ProjectService/CreateProject": lambda _: create_project("made"),
+    "ProjectService/UpdateProject": lambda _: project_pb.UpdateProjectRequest(
+        project={"id": PROJECT, "name": "Renamed"}
+    ),
+    "ProjectService/GetProject": lambda _: project_pb.GetProjectRequest(id=PROJECT),
+    "ProjectService/ListProjects": lambda _: project_pb.ListProjectsRequest(),
+    "SecretService/CreateSecret": lambda _: secret_pb.CreateSecretRequest(
+        id=secret_id(), secret_spec={"string_value": "s3cr3t"}
+    ),
+    "SecretService/UpdateSecret": lambda _: secret_pb.UpdateSecretRequest(
+        id=secret_id(), secret_spec={"string_value": "other"}
+    ),
+    "SecretService/GetSecret": lambda _: secret_pb.GetSecretRequest(id=secret_id()),
+    "SecretService/ListSecrets": lambda _: secret_pb.ListSecretsRequest(
+        project=PROJECT, domain=DOMAIN
+    ),
+    "SecretService/DeleteSecret": lambda _: secret_pb.DeleteSecretRequest(id=secret_id()),
+    "TaskService/DeployTask": lambda _: deploy(version="v2"),
+    "TaskService/GetTaskDetails": lambda _: task_pb.GetTaskDetailsRequest(task_id=task_id()),
+    "TaskService/ListTasks": lambda _: task_pb.ListTasksRequest(org=ORG),
+    "TaskService/ListVersions": lambda _: task_pb.ListVersionsRequest(
+        task_name=task_definition_pb2.TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
+    ),
+    "QueueService/EnqueueAction": older_enqueue,
+    "QueueService/AbortQueuedRun": lambda _: queue_pb.AbortQueuedRunRequest(run_id=run_id()),
+    "QueueService/AbortQueuedAction": lambda _: queue_pb.AbortQueuedActionRequest(
+        action_id=action_id("cond")
+    ),
+    "RunService/CreateRun": lambda _: create_run("new"),
+    "RunService/AbortRun": lambda _: run_pb.AbortRunRequest(run_id=run_id()),
+    "RunService/GetRunDetails": lambda _: run_pb.GetRunDetailsRequest(run_id=run_id()),
+    "RunService/WatchRunDetails": lambda _: run_pb.WatchRunDetailsRequest(run_id=run_id()),
+    "RunService/GetActionDetails": lambda _: run_pb.GetActionDetailsRequest(
+        action_id=action_id()
+    ),
+    "RunService/WatchActionDetails": lambda _: run_pb.WatchActionDetailsRequest(
+        action_id=action_id()
+    ),
+    "RunService/GetActionData": lambda _: run_pb.GetActionDataRequest(action_id=action_id()),
+    "RunService/ListRuns": lambda _: run_pb.ListRunsRequest(org=ORG),
+    "RunService/WatchRuns": lambda _: run_pb.WatchRunsRequest(org=ORG),
+    "RunService/ListActions": lambda _: run_pb.ListActionsRequest(run_id=run_id()),
+    "RunService/WatchActions": lambda _: run_pb.WatchActionsRequest(run_id=run_id()),
+    "RunService/WatchClusterEvents": lambda _: run_pb.WatchClusterEventsRequest(
+        id=action_id(), attempt=1
+    ),
+    "RunService/AbortAction": lambda _: run_pb.AbortActionRequest(action_id=action_id("cond")),
+    "RunService/SignalEvent": lambda _: signal(),
+    "RunService/GetActionDataURIs": lambda _: run_pb.GetActionDataURIsRequest(
+        action_id=action_id()
+    ),
+    "RunService/GetActionLogContext": lambda _: run_pb.GetActionLogContextRequest(
+        action_id=action_id(), attempt=1
+    ),
+    "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
+    **platform_requests.REQUESTS,
+}  # fmt: skip
+
+LISTS = frozenset({
+    "ProjectService/ListProjects",
+    "RunService/ListRuns",
+    "RunService/WatchRuns",
+    "TaskService/ListTasks",
+    *platform_requests.LISTS,
+})  # fmt: skip
+"""RPCs that show what the caller may see of what it asks for, and refuse nothing."""
+OF_THE_ORG = frozenset({"ProjectService/CreateProject"}) | platform_requests.OF_THE_ORG
+"""RPCs that need a grant in the whole org."""
