@@ -14,7 +14,7 @@ from shared.model.ids import OrgName
 from tests.faults.world import Program, Shape, World, running
 from tests.servers.postgres import DatabaseForTest
 
-_REPORTS = 'volary_link_reports_total{{verdict="{status}"}}'
+_REPORTS = 'volary_link_reports_total{{status="{status}"}}'
 _STATUSES = ("applied", "repeated", "stale")
 
 

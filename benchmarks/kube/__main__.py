@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of the steady pace")
     parser.add_argument("--count", type=int, default=1000, help="actions of the flood")
     parser.add_argument("--live", type=int, default=2000, help="pods that stay; 0: none")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds without a move")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds without progress")
     parser.add_argument("--profile", type=Path, help="of the agent, for pstats; slows it down")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up on SIGTERM too

@@ -15,7 +15,7 @@ class LinkMetrics:
         self.assignments = Counter("volary_link_assignments", "Assignments sent", registry=registry)
         self.opened = Counter("volary_link_opened", "Sessions begun", registry=registry)
         self.sessions = Gauge("volary_link_sessions", "Sessions open", registry=registry)
-        reports = Counter("volary_link_reports", "Reports heard", ["verdict"], registry=registry)
+        reports = Counter("volary_link_reports", "Reports received", ["status"], registry=registry)
         self._reports = {status: reports.labels(status.name.lower()) for status in AckStatus}
 
     def answered(self, acknowledgements: Sequence[Acknowledgement]) -> None:

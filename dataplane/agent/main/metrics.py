@@ -15,6 +15,7 @@ from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import Kind
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.connection import listen
+from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.server import ApiProxy
 from shared.kit.connections import Connections
 
@@ -53,7 +54,7 @@ class Metrics(Collector):
             requests.add_metric([verb, resource, str(code)], count)
         yield requests
         yield from self._informer_metrics()
-        yield from self._proxy_metrics()
+        yield from proxy_metrics(self._proxy.counts)
 
     def _informer_metrics(self) -> Iterable[Metric]:
         objects = GaugeMetricFamily(
@@ -69,21 +70,28 @@ class Metrics(Collector):
         yield objects
         yield failures
 
-    def _proxy_metrics(self) -> Iterable[Metric]:
-        counts = self._proxy.counts
-        calls = CounterMetricFamily("volary_agent_door_calls", "Calls passed on", labels=["rpc"])
-        for rpc, count in counts.calls.items():
-            calls.add_metric([rpc], count)
-        yield calls
-        refusals = CounterMetricFamily(
-            "volary_agent_door_refusals", "Calls refused", labels=["rpc", "code"]
-        )
-        for (rpc, code), count in counts.refusals.items():
-            refusals.add_metric([rpc, code], count)
-        yield refusals
-        streams = GaugeMetricFamily("volary_agent_door_streams", "Streams open now")
-        streams.add_metric([], counts.streams)
-        yield streams
+
+def proxy_metrics(counts: Counts) -> Iterable[Metric]:
+    """Return the metrics of the API proxy, which pods call."""
+    calls = CounterMetricFamily("volary_agent_proxy_calls", "Calls passed on", labels=["rpc"])
+    for rpc, count in counts.calls.items():
+        calls.add_metric([rpc], count)
+    yield calls
+    refusals = CounterMetricFamily(
+        "volary_agent_proxy_refusals", "Calls refused", labels=["rpc", "code"]
+    )
+    for (rpc, code), count in counts.refusals.items():
+        refusals.add_metric([rpc, code], count)
+    yield refusals
+    signed = CounterMetricFamily(
+        "volary_agent_proxy_signer_requests", "Requests for signed URLs", labels=["verb"]
+    )
+    for verb, count in counts.links.items():
+        signed.add_metric([verb], count)
+    yield signed
+    streams = GaugeMetricFamily("volary_agent_proxy_streams", "Streams open now")
+    streams.add_metric([], counts.streams)
+    yield streams
 
 
 class MetricsServer:
