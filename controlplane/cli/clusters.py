@@ -11,7 +11,7 @@ from controlplane.cli.enrolments import COMMANDS
 from controlplane.cli.operations import Duration
 from controlplane.cli.tables import render_fields, span, table
 from controlplane.client.calls import Message
-from controlplane.client.errors import ClientError, RefusedError
+from controlplane.client.errors import CallRefusedError, ClientError
 
 NOT_EMPTY = 3
 """Exit code of a drain whose deadline passed before the cluster was empty."""
@@ -191,7 +191,7 @@ def _watch(
                 printed = counts
             seen = True
             yield answer
-    except RefusedError as error:
+    except CallRefusedError as error:
         if error.code != "unavailable" or not seen:
             raise
         raise ClientError(

@@ -22,7 +22,7 @@ from controlplane.api.local_calls import LocalCalls
 from controlplane.cli.operations import CommandContext
 from controlplane.cli.user_errors import user_errors
 from controlplane.client.calls import Api, Message
-from controlplane.client.errors import RefusedError
+from controlplane.client.errors import CallRefusedError
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import RequestError
 from controlplane.embedded.connectivity import (
@@ -136,9 +136,9 @@ def _refusals() -> Iterator[None]:
         yield
     except RequestError as error:
         code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
-        raise RefusedError(code.value, str(error)) from error
+        raise CallRefusedError(code.value, str(error)) from error
     except ConnectError as error:
-        raise RefusedError(error.code.value, error.message) from error
+        raise CallRefusedError(error.code.value, error.message) from error
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import click
 from controlplane.cli.calls import Column, Platform, read, with_platform
 from controlplane.cli.tables import table
 from controlplane.client.calls import Message
-from controlplane.client.errors import RefusedError
+from controlplane.client.errors import CallRefusedError
 
 _LIMIT = click.IntRange(min=0)
 _COLUMNS: Sequence[Column] = (
@@ -104,7 +104,7 @@ def delete(platform: Platform, name: str, *, move_to: str | None) -> None:
 def _get_or_create(platform: Platform, name: str) -> Message:
     try:
         return platform.call("QueueService/GetQueue", name=name)
-    except RefusedError as error:
+    except CallRefusedError as error:
         if error.code != "not_found":
             raise
     return platform.call("QueueService/CreateQueue", queue={"name": name})

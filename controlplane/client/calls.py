@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from controlplane.client.credentials import Credentials
-from controlplane.client.errors import ClientError, LoginRequiredError, RefusedError
+from controlplane.client.errors import CallRefusedError, ClientError, LoginRequiredError
 from controlplane.client.http import Answer, Connection
 from shared.kit.secrets import SecretText
 
@@ -70,10 +70,10 @@ class RemoteApi:
         if isinstance(code, str):
             if code == "unauthenticated":
                 return LoginRequiredError(f"{message}; run `volary login {address}`")
-            return RefusedError(code, str(message))
+            return CallRefusedError(code, str(message))
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return RefusedError("unavailable", f"{address} answers with status {answer.status}")
-        return RefusedError(
+            return CallRefusedError("unavailable", f"{address} answers with status {answer.status}")
+        return CallRefusedError(
             "unimplemented" if answer.status == HTTPStatus.NOT_FOUND else "unknown",
             f"{address} answers with status {answer.status}, and not as a control plane does; "
             "check the address",

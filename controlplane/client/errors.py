@@ -4,7 +4,7 @@ Errors of the client; each has the exit code of a command that it ends.
 * ClientError (1): the message says what to do.
     - LoginRequiredError (4): there is no valid login or API key.
     - UnreachableError (5): no answer, or "unavailable"; the same command may work later.
-    - RefusedError (1; 4 and 5 by its code): the control plane refused the call.
+    - CallRefusedError (1; 4 and 5 by its code): the control plane refused the call.
 """
 
 REFUSED, LOGIN_REQUIRED, UNREACHABLE = 1, 4, 5
@@ -34,7 +34,7 @@ class UnreachableError(ClientError):
     exit_code = UNREACHABLE
 
 
-class RefusedError(ClientError):
+class CallRefusedError(ClientError):
     """The control plane refused a call; ``code`` is Connect's, as in ``not_found``."""
 
     def __init__(self, code: str, message: str) -> None:

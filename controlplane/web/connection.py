@@ -31,7 +31,7 @@ class _Awaited(Enum):
     REQUEST = auto()  # the last one is complete
 
 
-class _RefusedError(Exception):
+class _RequestRefusedError(Exception):
     def __init__(self, status: HTTPStatus, message: str, limit: str) -> None:
         super().__init__(message)
         self.status = status
@@ -86,7 +86,7 @@ class BoundedConnection(HttpToolsProtocol):
         if reason:
             limit = "CONNECTIONS_PER_ADDRESS" if "from" in reason else "CONNECTIONS"
             self._error_response(
-                _RefusedError(
+                _RequestRefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"{reason} (VOLARY_HTTP_{limit}); close some, or try again later",
                     limit,
@@ -127,7 +127,7 @@ class BoundedConnection(HttpToolsProtocol):
                 self._feed(data)
             else:
                 self._feed_at_most_a_head(data)
-        except _RefusedError as error:
+        except _RequestRefusedError as error:
             self._error_response(error)
 
     def _become_http2(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             refused = error.__context__
-            if isinstance(refused, _RefusedError):
+            if isinstance(refused, _RequestRefusedError):
                 raise refused from None
             raise _bad_request("its target or a header cannot be read") from error
         except httptools.HttpParserUpgrade:
@@ -198,7 +198,7 @@ class BoundedConnection(HttpToolsProtocol):
             case _:
                 within = self._limits.head_within.total_seconds()
                 self._error_response(
-                    _RefusedError(
+                    _RequestRefusedError(
                         HTTPStatus.REQUEST_TIMEOUT,
                         f"the request's head did not come within {within:g} s"
                         " (VOLARY_HTTP_HEAD_SECONDS)",
@@ -218,7 +218,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._expect(extension)
             return
         self._error_response(
-            _RefusedError(
+            _RequestRefusedError(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the request's body did not come within {within:g} s"
                 " (VOLARY_HTTP_BODY_SECONDS), and a second more for each"
@@ -239,14 +239,14 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._expect_no_more()
         if len(self.headers) > self._limits.headers:
-            raise _RefusedError(
+            raise _RequestRefusedError(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request has {len(self.headers)} headers;"
                 f" at most {self._limits.headers} are taken (VOLARY_HTTP_HEADERS)",
                 "HEADERS",
             )
         if len(self.pipeline) >= _MAX_PIPELINED:
-            raise _RefusedError(
+            raise _RequestRefusedError(
                 HTTPStatus.BAD_REQUEST,
                 f"more than {_MAX_PIPELINED} requests were sent ahead of their answers;"
                 " wait for the answers",
@@ -298,7 +298,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._is_expected = False
             self._connections.expect_no_more(self)
 
-    def _error_response(self, error: _RefusedError) -> None:
+    def _error_response(self, error: _RequestRefusedError) -> None:
         """
         Answer with an error and close; no answer while an earlier request is being served.
 
@@ -329,8 +329,8 @@ class BoundedConnection(HttpToolsProtocol):
         if self._discarded > _MAX_DISCARDED_BYTES:
             self.transport.abort()
 
-    def _too_large(self, what: str) -> _RefusedError:
-        return _RefusedError(
+    def _too_large(self, what: str) -> _RequestRefusedError:
+        return _RequestRefusedError(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             f"the request's {what} larger than {self._limits.head_bytes} bytes"
             " (VOLARY_HTTP_HEAD_BYTES)",
@@ -338,8 +338,8 @@ class BoundedConnection(HttpToolsProtocol):
         )
 
 
-def _bad_request(reason: str) -> _RefusedError:
-    return _RefusedError(
+def _bad_request(reason: str) -> _RequestRefusedError:
+    return _RequestRefusedError(
         HTTPStatus.BAD_REQUEST, f"this is not an HTTP/1.1 request: {reason}", "PARSER"
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dataplane.copilot.errors import InvalidDataError, RefusedError, TransientError
+from dataplane.copilot.errors import InvalidDataError, TransferRefusedError, TransientError
 
 CRC32 = "x-amz-checksum-crc32"
 
@@ -42,12 +42,14 @@ def read_version(answer: Headers, start: int, uri: str) -> Version:
         fields = answer.header("Content-Range")
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", fields)
         if found is None or int(found[1]) != start:
-            raise RefusedError(
+            raise TransferRefusedError(
                 f"{uri}: bytes from {start} were requested, the store sent {fields!r}"
             )
         return Version(int(found[2]), etag)
     if start:
-        raise RefusedError(f"{uri}: the store sent the whole blob where a part was requested")
+        raise TransferRefusedError(
+            f"{uri}: the store sent the whole blob where a part was requested"
+        )
     length = answer.header("Content-Length")
     return Version(int(length) if length.isdigit() else -1, etag)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import RefusedError, TransientError
+from dataplane.copilot.errors import TransferRefusedError, TransientError
 
 BUFFER_BYTES = 512 * 1024
 _MARGIN_SECONDS = 0.5
@@ -33,12 +33,12 @@ class Slice:
     length: int
 
     def chunks(self, buffer: memoryview) -> Iterator[memoryview]:
-        """Read piece by piece into ``buffer``; RefusedError if the file ends early."""
+        """Read piece by piece into ``buffer``; TransferRefusedError if the file ends early."""
         at, end = self.start, self.start + self.length
         while at < end:
             count = os.preadv(self.file, [buffer[: min(len(buffer), end - at)]], at)
             if not count:
-                raise RefusedError("the file was truncated while it was being uploaded")
+                raise TransferRefusedError("the file was truncated while it was being uploaded")
             yield buffer[:count]
             at += count
 
@@ -202,11 +202,11 @@ class Connections:
         with os.fdopen(os.dup(body.file), "rb", buffering=0) as file:
             sent = connection.sock.sendfile(file, body.start, body.length)
         if sent != body.length:
-            raise RefusedError("the file was truncated while it was being uploaded")
+            raise TransferRefusedError("the file was truncated while it was being uploaded")
 
     def _open(self, parts: SplitResult) -> http.client.HTTPConnection:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise RefusedError(f"a link to {parts.scheme}://{parts.netloc} is not http(s)")
+            raise TransferRefusedError(f"a link to {parts.scheme}://{parts.netloc} is not http(s)")
         proxy = _proxy_for(parts)
         at = proxy or parts
         port = at.port or (80 if at.scheme == "http" else 443)

@@ -6,7 +6,7 @@ Errors of the copilot, with their exit codes.
     - InvalidDataError (3): the task's inputs or outputs are invalid; the user's fault.
     - TransferError (1): a request to a store or to the signer failed.
         - TransientError: transient; a retry may succeed.
-        - RefusedError: permanent.
+        - TransferRefusedError: permanent.
             - MissingError: the blob does not exist.
     - DeadlineError (1): the deadline has passed.
 
@@ -86,14 +86,14 @@ class TransientError(TransferError):
         self.tries = tries
 
 
-class RefusedError(TransferError):
+class TransferRefusedError(TransferError):
     """Permanent failure of a request."""
 
     code = "TransferRefused"
     recoverable = False
 
 
-class MissingError(RefusedError):
+class MissingError(TransferRefusedError):
     """The requested blob does not exist."""
 
     code = "BlobMissing"

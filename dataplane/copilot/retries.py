@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from dataplane.copilot.connections import Answer
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import MissingError, RefusedError, TransientError
+from dataplane.copilot.errors import MissingError, TransferRefusedError, TransientError
 from shared.kit.backoff import Backoff
 
 _T = TypeVar("_T")
@@ -68,7 +68,7 @@ def raise_for(answer: Answer, failed: str) -> None:
         raise TransientError(message, after=_seconds(answer.header("Retry-After")))
     if status == 404:
         raise MissingError(message)
-    raise RefusedError(message)
+    raise TransferRefusedError(message)
 
 
 def _reason(body: bytes) -> str:

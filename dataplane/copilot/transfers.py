@@ -21,7 +21,12 @@ from typing import TypeVar
 from dataplane.copilot import checks, checksums
 from dataplane.copilot.checks import Version
 from dataplane.copilot.connections import Connections, Slice
-from dataplane.copilot.errors import InvalidDataError, RefusedError, TransferError, TransientError
+from dataplane.copilot.errors import (
+    InvalidDataError,
+    TransferError,
+    TransferRefusedError,
+    TransientError,
+)
 from dataplane.copilot.pool import Pool, Work
 from dataplane.copilot.retries import Retries, raise_for
 from dataplane.copilot.urls import (
@@ -282,7 +287,7 @@ class Transfers:
         def request_link() -> Link:
             link = self._source.links_to_put([blob])[0]
             if isinstance(link, PartedUpload):
-                raise RefusedError(
+                raise TransferRefusedError(
                     f"the signer requires a multipart upload of {blob.uri}, and did not before"
                 )
             return link

@@ -33,7 +33,12 @@ from typing import Protocol, TypeVar
 
 from dataplane.copilot.checks import CRC32
 from dataplane.copilot.connections import Connections
-from dataplane.copilot.errors import HandoffError, MissingError, RefusedError, TransientError
+from dataplane.copilot.errors import (
+    HandoffError,
+    MissingError,
+    TransferRefusedError,
+    TransientError,
+)
 from dataplane.copilot.retries import raise_for
 
 BATCH = 256
@@ -120,7 +125,7 @@ class Page:
 
 class UrlSource(Protocol):
     """
-    Source of signed URLs: RefusedError for permanent failures, TransientError for transient ones.
+    Source of signed URLs: TransferRefusedError for permanent failures, TransientError for transient ones.
 
     Implementations do not retry. ``list_blobs`` returns the blobs after the path ``after``.
     """
@@ -137,7 +142,7 @@ class PresignedUrls:
     """
     Presigned links from a file, ``{"get": {uri: link}, "put": {…}, "list": {uri: [blob, …]}}``.
 
-    RefusedError for a URI without a link. Links cannot be renewed, so sign them for long enough.
+    TransferRefusedError for a URI without a link. Links cannot be renewed, so sign them for long enough.
     """
 
     def __init__(self, path: Path) -> None:
@@ -155,23 +160,27 @@ class PresignedUrls:
         return [self._link("put", blob.uri) for blob in blobs]
 
     def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link:  # noqa: ARG002
-        raise RefusedError(f"{self._path} has no link to part {number} of {upload.uri}")
+        raise TransferRefusedError(f"{self._path} has no link to part {number} of {upload.uri}")
 
     def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None:
-        raise RefusedError(f"{self._path} cannot complete {upload.uri} of {len(parts)} parts")
+        raise TransferRefusedError(
+            f"{self._path} cannot complete {upload.uri} of {len(parts)} parts"
+        )
 
     def abandon(self, upload: PartedUpload) -> None:
-        raise RefusedError(f"{self._path} cannot abandon {upload.uri}")
+        raise TransferRefusedError(f"{self._path} cannot abandon {upload.uri}")
 
     def list_blobs(self, uri: str, *, after: str) -> Page:
         if uri not in self._links["list"]:
-            raise RefusedError(f"{self._path} does not list {uri}; list it beforehand")
+            raise TransferRefusedError(f"{self._path} does not list {uri}; list it beforehand")
         blobs = [_listed(blob) for blob in _list_of(self._links["list"], uri)]
         return Page([blob for blob in blobs if blob.path > after], more=False)
 
     def _link(self, verb: str, uri: str) -> Link:
         if uri not in self._links[verb]:
-            raise RefusedError(f"{self._path} has no link to {verb} {uri}; sign one beforehand")
+            raise TransferRefusedError(
+                f"{self._path} has no link to {verb} {uri}; sign one beforehand"
+            )
         return _link(self._links[verb][uri], uri)
 
 
@@ -225,7 +234,9 @@ class EndpointUrls:
         except ValueError as error:
             raise TransientError(f"the response of {url} is not JSON: {text[:200]!r}") from error
         if not isinstance(fields, dict):
-            raise RefusedError(f"the response of {url} is not a JSON object: {text[:200]!r}")
+            raise TransferRefusedError(
+                f"the response of {url} is not a JSON object: {text[:200]!r}"
+            )
         return fields
 
     def _authorization(self) -> dict[str, str]:
@@ -245,31 +256,33 @@ def _named(upload: PartedUpload) -> dict[str, object]:
 def _each(answer: Mapping[str, object], asked: Sequence[_T]) -> Iterator[tuple[_Json, _T]]:
     links = _list_of(answer, "links")
     if len(links) != len(asked):
-        raise RefusedError(f"{len(asked)} links were requested, the signer returned {len(links)}")
+        raise TransferRefusedError(
+            f"{len(asked)} links were requested, the signer returned {len(links)}"
+        )
     yield from zip(links, asked, strict=True)
 
 
 def _list_of(answer: Mapping[str, object], name: str) -> list[_Json]:
     found = answer.get(name)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise RefusedError(f"the signer's response has no list {name!r}")
+        raise TransferRefusedError(f"the signer's response has no list {name!r}")
     return found
 
 
 def _link(fields: _Json, uri: str) -> Link:
     if fields.get("refusal"):
-        error = MissingError if fields.get("missing") else RefusedError
+        error = MissingError if fields.get("missing") else TransferRefusedError
         raise error(f"no link to {uri}: {fields['refusal']}")
     url, headers = fields.get("url"), fields.get("headers") or {}
     if not isinstance(url, str) or not isinstance(headers, dict):
-        raise RefusedError(f"the signer's response has no link to {uri}")
+        raise TransferRefusedError(f"the signer's response has no link to {uri}")
     return Link(url, {str(name): str(value) for name, value in headers.items()})
 
 
 def _upload(fields: _Json, uri: str) -> PartedUpload:
     part_bytes = fields.get("part_bytes")
     if not isinstance(part_bytes, int) or part_bytes < 1:
-        raise RefusedError(f"the signer's upload of {uri} has no part_bytes")
+        raise TransferRefusedError(f"the signer's upload of {uri} has no part_bytes")
     return PartedUpload(
         uri, str(fields["upload"]), part_bytes, needs_crc32=fields.get("checksum") == "crc32"
     )
@@ -278,5 +291,5 @@ def _upload(fields: _Json, uri: str) -> PartedUpload:
 def _listed(fields: _Json) -> ListedBlob:
     path, size = fields.get("path"), fields.get("size")
     if not isinstance(path, str) or not isinstance(size, int):
-        raise RefusedError("the signer's listing has a blob without path or size")
+        raise TransferRefusedError("the signer's listing has a blob without path or size")
     return ListedBlob(path, size)

@@ -154,8 +154,8 @@ class Load:
         await self._ask(lambda api: api.runs.abort_run(request, timeout_ms=_CALL_MS))
 
     async def _ask(self, call: Callable[[ApiClient], Awaitable[T]]) -> T:
-        doors = [replica.api for replica in self.world.replicas]
-        for api in cycle(self.chance.sample(doors, len(doors))):
+        apis = [replica.api for replica in self.world.replicas]
+        for api in cycle(self.chance.sample(apis, len(apis))):
             try:
                 return await call(api)
             except ConnectError as error:

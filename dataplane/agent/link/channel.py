@@ -30,7 +30,7 @@ _OPTIONS = (
 SOFTWARE = "volary-agent 0.1.0"
 
 
-class RefusedError(SettingsError):
+class AgentRefusedError(SettingsError):
     """The control plane rejected this agent for good; the message names the remedy."""
 
 

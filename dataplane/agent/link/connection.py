@@ -25,9 +25,9 @@ from dataplane.agent.core import link_limits
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import (
     SOFTWARE,
+    AgentRefusedError,
     Credential,
     DialError,
-    RefusedError,
     open_channel,
 )
 from dataplane.agent.link.handler import SessionHandler
@@ -85,7 +85,7 @@ class Connection:
         self._instance_id = str(uuid4())
 
     async def run(self) -> None:
-        """Reconnect until cancelled; raise RefusedError if the control plane rejects for good."""
+        """Reconnect until cancelled; raise AgentRefusedError if the control plane rejects for good."""
         until_served = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_result(lambda outcome: not outcome.served),
             wait=_BACKOFF.wait,
@@ -111,7 +111,7 @@ class Connection:
             logger.warning("dialling with the other certificate", extra=fields)
             return _Outcome(end, served=False)
         if not end.retry:
-            raise RefusedError(f"the control plane rejected this agent: {end.message}")
+            raise AgentRefusedError(f"the control plane rejected this agent: {end.message}")
         if end.code == "superseded":
             logger.error("session superseded by another agent of this cluster", extra=fields)
             return _Outcome(end, served=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from dataplane.agent.link.channel import SOFTWARE, DialError, RefusedError, open_channel
+from dataplane.agent.link.channel import SOFTWARE, AgentRefusedError, DialError, open_channel
 from dataplane.agent.link.identity import (
     Document,
     Identity,
@@ -64,7 +64,7 @@ class Enrolment:
         Return the stored identity, or enrol until there is one.
 
         A join token that the identity does not come from is used: it replaces the identity, or
-        is refused and the identity stays. RefusedError, IdentityError.
+        is refused and the identity stays. AgentRefusedError, IdentityError.
         """
         document = await self._load()
         token = self._read_token(is_required=not document.certificates)
@@ -72,7 +72,7 @@ class Enrolment:
             return Identity(self.store, document)
         try:
             return Identity(self.store, await self._enrol(token))
-        except RefusedError as error:
+        except AgentRefusedError as error:
             document = await self._load()
             if not document.certificates:
                 raise
@@ -96,7 +96,7 @@ class Enrolment:
                 reply = await self._call(address, request)
             except grpc.aio.AioRpcError as error:
                 if error.code() in _REFUSED:
-                    raise RefusedError(
+                    raise AgentRefusedError(
                         f"the control plane at {address} does not enrol this agent: "
                         f"{_shorten(error.details())}"
                     ) from error
@@ -121,7 +121,7 @@ class Enrolment:
         try:
             channel = open_channel(address, self.ca_file, encrypts=True)
         except DialError as error:
-            raise RefusedError(str(error)) from error
+            raise AgentRefusedError(str(error)) from error
         async with channel:
             stub = enrolment_pb2_grpc.EnrolmentServiceStub(channel)  # type: ignore[no-untyped-call]
             reply = await stub.Enrol(request, timeout=_TIMEOUT.total_seconds())

@@ -42,7 +42,7 @@ from dataplane.agent.main.identity import SharedIdentity
 from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import run_services
 from dataplane.agent.proxy.credentials import AttemptCredentials
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.runtimes.blobs import Stores
@@ -332,11 +332,11 @@ def _site(
 
 
 def _agent_headers(identity: Credential) -> Mapping[str, str]:
-    """Return the shared token, if the agent has one in place of a certificate; RefusedError."""
+    """Return the shared token, if the agent has one in place of a certificate; PodCallRefusedError."""
     try:
         return dict(identity.metadata())
     except DialError as error:
-        raise RefusedError(Code.UNAVAILABLE, str(error)) from error
+        raise PodCallRefusedError(Code.UNAVAILABLE, str(error)) from error
 
 
 def _pod_templates(

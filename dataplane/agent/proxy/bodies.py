@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 
 
 class Bodies:
@@ -26,7 +26,7 @@ class Bodies:
         self, request: web.BaseRequest, limit: int, *, pod: str = ""
     ) -> AsyncIterator[bytes]:
         """
-        Read the whole body; RefusedError if it is too large, late, or exceeds the remaining
+        Read the whole body; PodCallRefusedError if it is too large, late, or exceeds the remaining
         capacity.
         """
         if request.content_length is not None and request.content_length > limit:
@@ -40,7 +40,7 @@ class Bodies:
                         self._buffered[pod] += len(chunk)
                         self._require_capacity(pod, len(body), limit)
             except TimeoutError as error:
-                raise RefusedError(
+                raise PodCallRefusedError(
                     Code.DEADLINE_EXCEEDED, "the call's body was not received in time; try again"
                 ) from error
             yield bytes(body)
@@ -53,11 +53,13 @@ class Bodies:
         if size > limit:
             raise too_large(limit)
         if self._buffered[pod] > proxy_limits.BODIES_OF_POD or self.buffered > proxy_limits.BODIES:
-            raise RefusedError(Code.UNAVAILABLE, "too many large calls are in progress; try again")
+            raise PodCallRefusedError(
+                Code.UNAVAILABLE, "too many large calls are in progress; try again"
+            )
 
 
-def too_large(limit: int) -> RefusedError:
-    return RefusedError(
+def too_large(limit: int) -> PodCallRefusedError:
+    return PodCallRefusedError(
         Code.RESOURCE_EXHAUSTED,
         f"the call is larger than {limit} bytes; upload large data as files",
     )

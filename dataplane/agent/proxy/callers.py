@@ -21,7 +21,7 @@ from dataplane.agent.kube.objects import (
     Object,
     name_of,
 )
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -59,11 +59,11 @@ class Caller:
 
 
 def identify(pod: Object) -> Caller:
-    """Read the attempt from a pod; RefusedError if it is not the agent's, or has ended."""
+    """Read the attempt from a pod; PodCallRefusedError if it is not the agent's, or has ended."""
     name = name_of(pod)
     phase = (pod.get("status") or {}).get("phase", "")
     if phase in _OVER:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.PERMISSION_DENIED,
             f"the pod {name} has ended ({phase}); its token is no longer accepted",
         )
@@ -87,12 +87,12 @@ def identify(pod: Object) -> Caller:
             run_base=fields[RUN_BASE_ANNOTATION],
         )
     except KeyError as error:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.PERMISSION_DENIED,
             f"the pod {name} does not belong to an attempt of this agent: it has no annotation {error}",
         ) from error
     except ValueError as error:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.PERMISSION_DENIED,
             f"the pod {name} does not belong to an attempt of this agent: its annotation"
             f" {ATTEMPT_LABEL} or {LEASE_ANNOTATION} is malformed",
@@ -101,14 +101,14 @@ def identify(pod: Object) -> Caller:
 
 def require_own_namespace(caller: Caller, template: str) -> None:
     """
-    Raise RefusedError unless tasks of the caller's org, project and domain run in its pod's namespace.
+    Raise PodCallRefusedError unless tasks of the caller's org, project and domain run in its pod's namespace.
 
     So who may write pods in one project's namespace cannot act as a task of another project.
     """
     run = caller.run
     values = {"org": caller.org, "project": run.project, "domain": run.domain}
     if caller.pod.namespace != render_namespace(template, values):
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.PERMISSION_DENIED,
             f"the pod {caller.pod} names {run.project}/{run.domain} of {caller.org} in its"
             " annotations, whose tasks run in another namespace",

@@ -8,7 +8,7 @@ from dataplane.agent.core.attempt_tokens import (
     TokenUnavailableError,
 )
 from dataplane.agent.proxy.callers import Caller
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 
 
 class AttemptCredentials:
@@ -19,21 +19,21 @@ class AttemptCredentials:
     ) -> None:
         """
         ``agent_headers``: the agent's own, for a control plane without logins: a front proxy may
-        ask for them. RefusedError.
+        ask for them. PodCallRefusedError.
         """
         self._find_token = find_token
         self._agent_headers = agent_headers
 
     async def __call__(self, caller: Caller) -> Mapping[str, str]:
-        """RefusedError if the attempt does not run any more, or its token cannot be had now."""
+        """PodCallRefusedError if the attempt does not run any more, or its token cannot be had now."""
         if caller.lease is None:
             return self._agent_headers()  # a pod of an earlier release has no token
         try:
             token = await self._find_token(caller.attempt, caller.lease)
         except AttemptNotRunningError as error:
-            raise RefusedError(Code.PERMISSION_DENIED, str(error)) from error
+            raise PodCallRefusedError(Code.PERMISSION_DENIED, str(error)) from error
         except TokenUnavailableError as error:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.UNAVAILABLE, f"the attempt's access token cannot be renewed now: {error}"
             ) from error
         if token is None:

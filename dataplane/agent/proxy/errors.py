@@ -23,7 +23,7 @@ class Code(Enum):
         self.status = status
 
 
-class RefusedError(Exception):
+class PodCallRefusedError(Exception):
     """The call is rejected; the message gives the reason and the remedy."""
 
     def __init__(self, code: Code, message: str) -> None:

@@ -19,7 +19,7 @@ from dataplane.agent.proxy import local_handlers, proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.envelopes import Envelopes
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.pod_limits import PodLimits
 from dataplane.agent.proxy.request_parsing import authorize, parse
@@ -76,7 +76,7 @@ class Proxy:
             holding = self._lines.stream if rpc.is_stream else self._lines.call
             async with holding(caller.uid):
                 return await self._forward(rpc, caller, request)
-        except RefusedError as refusal:
+        except PodCallRefusedError as refusal:
             self._counts.refused(name if rpc else "", refusal.code)
             logger.info(
                 "call refused",
@@ -88,7 +88,7 @@ class Proxy:
         await self._tokens.admit(
             request.headers.get("authorization")
         )  # unauthenticated callers learn nothing
-        raise RefusedError(Code.PERMISSION_DENIED, explain_absence(name))
+        raise PodCallRefusedError(Code.PERMISSION_DENIED, explain_absence(name))
 
     async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
         headers = passed_on(request.headers.items())
@@ -148,7 +148,7 @@ class Proxy:
         if not envelopes.is_between:
             _cut(request)
             return
-        await response.write(RefusedError(Code.UNAVAILABLE, lost).as_end_of_stream())
+        await response.write(PodCallRefusedError(Code.UNAVAILABLE, lost).as_end_of_stream())
         await response.write_eof()
 
     @contextmanager
@@ -185,7 +185,7 @@ async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         raise _LostError from error
 
 
-def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
+def _refused(refusal: PodCallRefusedError, *, is_stream: bool) -> web.Response:
     if is_stream:
         return web.Response(
             body=refusal.as_end_of_stream(), content_type="application/connect+proto"

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.request_parsing import parse
 from dataplane.agent.proxy.rules import Rpc
 from dataplane.agent.proxy.upstream import passed_on
@@ -32,7 +32,7 @@ def _client_config(_: Any) -> GetPublicClientConfigResponse:
 def _cluster(request: SelectClusterRequest) -> SelectClusterResponse:
     """Return no endpoint, which the SDK reads as "stay": a pod can reach only this proxy."""
     if request.operation == SelectClusterRequest.OPERATION_UPLOAD_TRIGGER:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.UNIMPLEMENTED, "a task may not deploy triggers; deploy them from outside of a task"
         )
     return SelectClusterResponse()

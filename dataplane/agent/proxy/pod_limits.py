@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class PodLimits:
         """Acquire one of the pod's call slots, waiting for it in order of arrival."""
         with self._line(pod) as line:
             if line.present >= proxy_limits.WAITING_OF_POD:
-                raise RefusedError(
+                raise PodCallRefusedError(
                     Code.RESOURCE_EXHAUSTED,
                     f"{line.present} calls of this task are waiting already; send them more slowly",
                 )
@@ -51,7 +51,7 @@ class PodLimits:
         """Count one of the pod's streams."""
         with self._line(pod) as line:
             if line.streams >= proxy_limits.STREAMS_OF_POD:
-                raise RefusedError(
+                raise PodCallRefusedError(
                     Code.RESOURCE_EXHAUSTED,
                     f"this task has {line.streams} streams open already; close some of them",
                 )
@@ -66,7 +66,7 @@ class PodLimits:
             async with asyncio.timeout(proxy_limits.LINE_WITHIN.total_seconds()):
                 await line.calls.acquire()
         except TimeoutError as error:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.UNAVAILABLE, "too many calls of this task are in progress; try again"
             ) from error
 

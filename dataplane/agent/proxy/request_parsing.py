@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import too_large
 from dataplane.agent.proxy.callers import Caller
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.rules import Rpc
 from dataplane.agent.proxy.run_lineage import RunLineage
 from shared.kit import gzip
@@ -38,7 +38,7 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     expected = _STREAM if rpc.is_stream else _UNARY
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != expected:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.INVALID_ARGUMENT,
             f"{rpc.name} requires the content type {expected}, as the SDK sends it, not {content_type!r}",
         )
@@ -50,14 +50,14 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     try:
         message = rpc.request.FromString(_unpack(text, encoding))
     except DecodeError as error:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.INVALID_ARGUMENT, f"the body is not a valid {rpc.request.DESCRIPTOR.full_name}"
         ) from error
     return ParsedRequest(rpc, message)
 
 
 async def authorize(request_message: ParsedRequest, caller: Caller, lineage: RunLineage) -> None:
-    """Accept a call about the caller's own objects; RefusedError otherwise."""
+    """Accept a call about the caller's own objects; PodCallRefusedError otherwise."""
     rule, message = request_message.rpc.rule, request_message.message
     if reason := find_refusal(rule, message, caller.action):
         raise _reject(request_message, reason)
@@ -67,15 +67,19 @@ async def authorize(request_message: ParsedRequest, caller: Caller, lineage: Run
         raise _reject(request_message, refuse_run(run, caller.run))
 
 
-def _reject(request_message: ParsedRequest, reason: str) -> RefusedError:
-    return RefusedError(Code.PERMISSION_DENIED, explain_refusal(request_message.rpc.name, reason))
+def _reject(request_message: ParsedRequest, reason: str) -> PodCallRefusedError:
+    return PodCallRefusedError(
+        Code.PERMISSION_DENIED, explain_refusal(request_message.rpc.name, reason)
+    )
 
 
 def _take_envelope(body: bytes) -> tuple[bytes, bool]:
     """Return the single request message of a server stream, and whether it is compressed."""
     length = int.from_bytes(body[1:_PREFIX_BYTES], "big")
     if len(body) != _PREFIX_BYTES + length:
-        raise RefusedError(Code.INVALID_ARGUMENT, "the body is not one message in its envelope")
+        raise PodCallRefusedError(
+            Code.INVALID_ARGUMENT, "the body is not one message in its envelope"
+        )
     return body[_PREFIX_BYTES:], bool(body[0] & _PACKED)
 
 
@@ -83,7 +87,7 @@ def _unpack(body: bytes, encoding: str) -> bytes:
     if encoding in {"", "identity"}:
         return body
     if encoding != "gzip":
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.UNIMPLEMENTED, f"the encoding {encoding!r} is not supported; use gzip"
         )
     try:
@@ -91,6 +95,6 @@ def _unpack(body: bytes, encoding: str) -> bytes:
     except gzip.GzipTooLargeError as error:
         raise too_large(proxy_limits.REQUEST_BYTES) from error
     except gzip.GzipError as error:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.INVALID_ARGUMENT, f"the body cannot be decompressed: {error}"
         ) from error

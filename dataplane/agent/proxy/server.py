@@ -16,7 +16,7 @@ from dataplane.agent.core.pod_identity import COPILOT_PATH, FENCE_PATH
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.connection import listen_by_tls
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.forwarding import Proxy
 from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.signer import Signer
@@ -123,7 +123,7 @@ async def _answer_always(
             raise  # part of the response is sent: close the connection
         logger.exception("proxy call failed", extra={"path": request.path})
         # Not INTERNAL: the SDK takes that for the end of a stream it follows.
-        refusal = RefusedError(
+        refusal = PodCallRefusedError(
             Code.UNAVAILABLE, "the agent's API proxy failed; see the agent's log"
         )
         return web.Response(

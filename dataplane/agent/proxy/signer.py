@@ -18,7 +18,7 @@ from aiohttp import web
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.pod_limits import PodLimits
 from dataplane.agent.proxy.tokens import Tokens
@@ -72,23 +72,25 @@ class Signer:
                     request_message = _parse(body)
                 async with asyncio.timeout(proxy_limits.STORE_WITHIN.total_seconds()):
                     return web.json_response(await self._say(verb, caller, request_message))
-        except RefusedError as refusal:
+        except PodCallRefusedError as refusal:
             error = refusal
         except UriForbiddenError as out:
-            error = RefusedError(Code.INVALID_ARGUMENT, str(out))  # a 403 would be retried
+            error = PodCallRefusedError(Code.INVALID_ARGUMENT, str(out))  # a 403 would be retried
         except BlobNotFoundError as missing:
-            error = RefusedError(Code.INVALID_ARGUMENT, str(missing))
+            error = PodCallRefusedError(Code.INVALID_ARGUMENT, str(missing))
         except BlobOutsideError as outside:
-            error = RefusedError(Code.INVALID_ARGUMENT, str(outside))
+            error = PodCallRefusedError(Code.INVALID_ARGUMENT, str(outside))
         except (BlobStoreError, TimeoutError) as failed:
             logger.warning("links not signed: store error", extra={"detail": str(failed)})
-            error = RefusedError(Code.UNAVAILABLE, f"the store failed: {failed}; try again")
+            error = PodCallRefusedError(Code.UNAVAILABLE, f"the store failed: {failed}; try again")
         self._counts.refused(f"copilot/{verb}" if verb in self._verbs else "", error.code)
         return web.Response(status=error.code.status, text=error.message)
 
     async def _say(self, verb: str, caller: Caller, request_message: Json) -> Json:
         if verb not in self._verbs:
-            raise RefusedError(Code.INVALID_ARGUMENT, f"the signer has no operation {verb!r}")
+            raise PodCallRefusedError(
+                Code.INVALID_ARGUMENT, f"the signer has no operation {verb!r}"
+            )
         self._counts.links[verb] += 1
         return await self._verbs[verb](caller, request_message)
 
@@ -108,7 +110,7 @@ class Signer:
         uri = _text(request_message, "uri").rstrip("/")
         after = request_message.get("after", "")
         if not isinstance(after, str):
-            raise RefusedError(Code.INVALID_ARGUMENT, "'after' is not a path")
+            raise PodCallRefusedError(Code.INVALID_ARGUMENT, "'after' is not a path")
         await self._uri_policy.require_read(caller, uri)
         # One more than is returned, to know whether there is more.
         found = await self._store(caller).list_below(
@@ -182,7 +184,7 @@ class Signer:
     def _store(self, caller: Caller) -> BlobStore:
         store = self._uri_policy.store(caller)
         if not store.signs:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.INVALID_ARGUMENT,
                 f"{store.base} signs no links: raw containers in Kubernetes need a bucket"
                 " (s3://…) as the control plane's store",
@@ -196,9 +198,9 @@ def _parse(body: bytes) -> Json:
         # JSON allows a lone surrogate in a string, UTF-8 does not.
         json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise RefusedError(Code.INVALID_ARGUMENT, "the request is not JSON") from error
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, "the request is not JSON") from error
     if not isinstance(fields, dict):
-        raise RefusedError(Code.INVALID_ARGUMENT, "the request is not a JSON object")
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, "the request is not a JSON object")
     return fields
 
 
@@ -221,9 +223,9 @@ async def _each(link: Callable[[_T], Awaitable[_R]], asked: Sequence[_T]) -> lis
 def _list_of(fields: Json, name: str, *, at_most: int = proxy_limits.LINKS_AT_ONCE) -> list[Any]:
     found = fields.get(name)
     if not isinstance(found, list):
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no list of {name!r}")
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, f"the request has no list of {name!r}")
     if len(found) > at_most:
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.INVALID_ARGUMENT, f"{len(found)} {name} are too many at once; ask for {at_most}"
         )
     return found
@@ -232,7 +234,7 @@ def _list_of(fields: Json, name: str, *, at_most: int = proxy_limits.LINKS_AT_ON
 def _strings(fields: Json, name: str, *, at_most: int = proxy_limits.LINKS_AT_ONCE) -> list[str]:
     found = _list_of(fields, name, at_most=at_most)
     if not all(isinstance(each, str) for each in found):
-        raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all strings")
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all strings")
     return found
 
 
@@ -242,7 +244,7 @@ def _crc32s(fields: Json, count: int) -> list[str]:
         return [""] * count
     found = _strings(fields, "crc32", at_most=proxy_limits.PARTS)
     if len(found) != count or not all(map(_CRC32.fullmatch, found)):
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.INVALID_ARGUMENT, "'crc32' is not one value for each part, in base64"
         )
     return found
@@ -251,12 +253,12 @@ def _crc32s(fields: Json, count: int) -> list[str]:
 def _text(fields: Any, name: str) -> str:
     found = fields.get(name) if isinstance(fields, dict) else None
     if not isinstance(found, str) or not found:
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
     return found
 
 
 def _count(fields: Json, name: str) -> int:
     found = fields.get(name)
     if not isinstance(found, int) or found < 0:
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
+        raise PodCallRefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
     return found

@@ -21,7 +21,7 @@ from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import MANAGED_LABEL, POD, Name, Object
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller, identify, require_own_namespace
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
 
@@ -63,14 +63,14 @@ class Tokens:
         return f"<Tokens known={len(self._known)} reviews={self.reviews}>"
 
     async def admit(self, authorization: str | None) -> Caller:
-        """Return the caller; RefusedError if the token is invalid, or its pod no longer exists."""
+        """Return the caller; PodCallRefusedError if the token is invalid, or its pod no longer exists."""
         token = _bearer(authorization)
         mark = hashlib.sha256(token.encode()).digest()
         known = self._known.get(mark)
         if known is None:
             known = await self._review_once(mark, token)
         if known.refusal is not None:
-            raise RefusedError(*known.refusal)
+            raise PodCallRefusedError(*known.refusal)
         pod = await self._pod(known)
         if pod is None:
             # A uid is never reused.
@@ -86,11 +86,11 @@ class Tokens:
         require_own_namespace(caller, self._namespaces)
         return caller
 
-    def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
+    def _reject(self, mark: bytes, known: _Known, why: str) -> PodCallRefusedError:
         """Cache that the token is invalid, and return the error."""
         refusal = (Code.PERMISSION_DENIED, why)
         self._known.put(mark, replace(known, refusal=refusal), until=known.until)
-        return RefusedError(*refusal)
+        return PodCallRefusedError(*refusal)
 
     async def _review_once(self, mark: bytes, token: str) -> _Known:
         """Review the token; concurrent calls with the same token share one request."""
@@ -113,7 +113,7 @@ class Tokens:
                 reviewed = await self._kube.review_token(token, TOKEN_AUDIENCE)
         except (KubeError, TimeoutError) as error:
             logger.warning("token review failed", extra={"detail": str(error)})
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.UNAVAILABLE,
                 "the agent cannot ask the Kubernetes API whose token this is; try again",
             ) from error
@@ -146,7 +146,7 @@ class Tokens:
         except NotFoundError:
             return None
         except (KubeError, TimeoutError) as error:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.UNAVAILABLE,
                 f"the agent cannot ask the Kubernetes API for the pod {name}; try again",
             ) from error
@@ -154,10 +154,10 @@ class Tokens:
 
 def _bearer(authorization: str | None) -> str:
     if authorization is None or not authorization.lower().startswith(_BEARER):
-        raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
+        raise PodCallRefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
     token = authorization[len(_BEARER) :].strip()
     if not token or len(token) > proxy_limits.TOKEN_BYTES or not token.isascii():
-        raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
+        raise PodCallRefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
     return token
 
 

@@ -15,14 +15,14 @@ from google.protobuf.message import DecodeError, Message
 
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.sockets import open_keepalive_socket
 
 Credential = Callable[[Caller], Awaitable[Mapping[str, str]]]
 """
 Returns the headers that authenticate a caller to the control plane, current at each call.
 
-Raises RefusedError if the control plane does not accept the caller's attempt (any more).
+Raises PodCallRefusedError if the control plane does not accept the caller's attempt (any more).
 """
 
 _PASSED = frozenset(
@@ -101,7 +101,7 @@ class Upstream:
         within: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """
-        Send a call of ``caller``; RefusedError if no response begins.
+        Send a call of ``caller``; PodCallRefusedError if no response begins.
 
         ``within``: seconds for the whole of it.
         """
@@ -118,7 +118,7 @@ class Upstream:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+            raise PodCallRefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
         async with answer:
             yield answer
 
@@ -138,15 +138,15 @@ class Upstream:
             async with sending as fields:
                 body = await fields.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+            raise PodCallRefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
         if fields.status >= 500:
-            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE)
+            raise PodCallRefusedError(Code.UNAVAILABLE, _UNREACHABLE)
         if fields.status != 200:
             return None
         try:
             return answer.FromString(body)
         except DecodeError as error:
-            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+            raise PodCallRefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
 
 
 def passed_on(came: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from shared.blobs.errors import BlobError, BlobNotFoundError, BlobStoreError
 from shared.blobs.store import BlobStore
 from shared.model.uris import is_below
@@ -34,14 +34,14 @@ class UriPolicy:
         self._reading: dict[str, asyncio.Lock] = {}
 
     def store(self, caller: Caller) -> BlobStore:
-        """Return the store of the attempt's run; RefusedError if it cannot be opened."""
+        """Return the store of the attempt's run; PodCallRefusedError if it cannot be opened."""
         base = _base(caller)
         store = self._stores.pop(base, None)
         if store is None:
             try:
                 store = self._open_store(base)
             except (ValueError, BlobStoreError) as error:
-                raise RefusedError(
+                raise PodCallRefusedError(
                     Code.PERMISSION_DENIED, f"the agent cannot open the store {base}"
                 ) from error
         self._stores[base] = store
@@ -106,11 +106,11 @@ class UriPolicy:
         except BlobNotFoundError:
             return frozenset()
         except BlobStoreError as error:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.UNAVAILABLE, f"the inputs could not be read: {error}"
             ) from error
         except (BlobError, DecodeError) as error:
-            raise RefusedError(
+            raise PodCallRefusedError(
                 Code.PERMISSION_DENIED, f"the inputs are invalid: {error}"
             ) from error
         return frozenset(
@@ -152,7 +152,7 @@ def _base(caller: Caller) -> str:
     suffix = f"/{caller.org}/{run.project}/{run.domain}/{run.name}"
     base = caller.run_base.rstrip("/")
     if not base.endswith(suffix):
-        raise RefusedError(
+        raise PodCallRefusedError(
             Code.PERMISSION_DENIED,
             f"the agent signs no links below {base}: it is not of this org's runs",
         )

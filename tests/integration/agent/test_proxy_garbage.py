@@ -26,7 +26,7 @@ from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller, identify
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.forwarding import Proxy
 from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.pod_limits import PodLimits
@@ -58,7 +58,7 @@ class _TakenAtTheirWord:
 
     async def admit(self, authorization: str | None) -> Caller:
         if authorization != "Bearer good":
-            raise RefusedError(Code.UNAUTHENTICATED, "no token came with the call")
+            raise PodCallRefusedError(Code.UNAUTHENTICATED, "no token came with the call")
         return self._caller
 
 

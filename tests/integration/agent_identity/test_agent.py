@@ -18,7 +18,7 @@ from controlplane.store.notify.changes import notify_cluster
 from controlplane.store.resources.clusters import note_clone
 from dataplane.agent.core.secrets import SecretsRefusedError, SecretsUnavailableError
 from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.link.channel import RefusedError, open_channel
+from dataplane.agent.link.channel import AgentRefusedError, open_channel
 from dataplane.agent.link.connection import Connection
 from dataplane.agent.link.enrolment import Enrolment
 from dataplane.agent.link.identity import Identity, IdentityError
@@ -180,7 +180,11 @@ async def test_agent_that_died_while_it_enrolled_goes_on_with_the_same_key(home:
     [
         (lambda _: None, IdentityError, "has no identity yet"),
         (lambda home: home.token_file.write_text(""), IdentityError, "is empty"),
-        (lambda home: home.token_file.write_text("unknown"), RefusedError, "no such join token"),
+        (
+            lambda home: home.token_file.write_text("unknown"),
+            AgentRefusedError,
+            "no such join token",
+        ),
         (
             lambda home: (home.path / "identity.json").write_text("{}"),
             IdentityError,
@@ -244,7 +248,7 @@ async def test_agent_tries_both_certificates_after_it_died_between_two_steps(hom
     # A backup from before the renewal is a copy.
     (home.path / "identity.json").write_text(raw)
     restored = await home.enrolment().open()
-    with pytest.raises(RefusedError, match="key was copied, or a backup"):
+    with pytest.raises(AgentRefusedError, match="key was copied, or a backup"):
         await home.connection(restored, IdleHandler()).run()
 
 
@@ -286,7 +290,7 @@ async def test_revoked_agent_ends_with_the_remedy_and_enrols_again_with_a_new_to
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(revoke())
-        with pytest.raises(RefusedError, match=r"was revoked.*join-token"):
+        with pytest.raises(AgentRefusedError, match=r"was revoked.*join-token"):
             await home.connection(identity, handler).run()
     made = await home.replica.enrolments.create_token(home.replica.operator, "c1", auto_accept=True)
     assert made.token is not None

@@ -1,5 +1,5 @@
 """
-The public door as it is served: real Postgres, a real directory, HTTP on loopback.
+The API as it is served: real Postgres, a real directory, HTTP on loopback.
 
 Nothing is running behind it; :meth:`ApiUnderTest.finish` plays the agent through the store.
 """

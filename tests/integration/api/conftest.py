@@ -1,4 +1,4 @@
-"""One open door for each test."""
+"""A served API for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

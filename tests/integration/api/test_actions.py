@@ -45,7 +45,7 @@ from tests.integration.api.requests import (
 
 @pytest.fixture
 async def running(api: ApiUnderTest) -> ApiUnderTest:
-    """A door with a run whose root is running."""
+    """A served API with a run whose root is running."""
     await api.runs.create_run(create_run())
     (root,) = await api.claim()
     await api.report(root, Phase.RUNNING)

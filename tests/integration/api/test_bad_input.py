@@ -1,6 +1,6 @@
 """
 Malformed requests of unknown clients are refused by the API with a code and a sentence on what to
-change; the door stays up.
+change; the server stays up.
 """
 
 import gzip

@@ -1,5 +1,5 @@
 """
-Runs through the real door: created, shown, listed, watched, aborted.
+Runs through the served API: created, shown, listed, watched, aborted.
 """
 
 import re

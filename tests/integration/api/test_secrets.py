@@ -1,4 +1,4 @@
-"""SecretService through the public door, on a real database."""
+"""SecretService through the served API, on a real database."""
 
 import json
 from collections.abc import Sequence

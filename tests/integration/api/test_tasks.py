@@ -1,5 +1,5 @@
 """
-Deployed tasks and projects through the real door.
+Deployed tasks and projects through the served API.
 """
 
 from typing import Any

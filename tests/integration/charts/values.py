@@ -29,7 +29,7 @@ CONTROL_PLANE: Mapping[str, Any] = {
 
 
 def put(values: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return the values with some changed; ``door__port=1`` means ``door: {port: 1}``."""
+    """Return the values with some changed; ``proxy__port=1`` means ``proxy: {port: 1}``."""
     changed = deepcopy(dict(values))
     for path, value in changes.items():
         place = changed

@@ -1,4 +1,4 @@
-"""The control plane's door on a real socket, and an agent that says what the test tells it."""
+"""The control plane's AgentLinkService on a real socket, and an agent that says what the test tells it."""
 
 import asyncio
 import hashlib
@@ -126,7 +126,7 @@ class Agent:
         return (await self.hear("welcome")).welcome
 
     async def open(self, held_leases: Sequence[Lease] = ()) -> Sequence[link_pb2.VerdictOnLease]:
-        """Greet and take stock; return the verdicts."""
+        """Greet and report the inventory; return the decisions."""
         await self.greet()
         await self.say(inventory=make_inventory(held_leases))
         statuses = (await self.hear("verdicts")).verdicts
@@ -159,7 +159,7 @@ class Agent:
         await self.hear("stops")
 
     async def report(self, *reports: Report) -> list[int]:
-        """Report; return the verdicts, as they were acknowledged."""
+        """Report; return the acknowledgements."""
         await self.say_reports(*reports)
         kind = (await self.hear("acknowledgements")).acknowledgements
         return [each.verdict for each in kind.acknowledgements]
@@ -247,7 +247,7 @@ async def link(store: Store, database_url: str) -> AsyncIterator[LinkUnderTest]:
 
 @asynccontextmanager
 async def calling(link: LinkUnderTest, token: str | None = TOKEN) -> AsyncIterator[Agent]:
-    """Dial the door; leaving the block hangs up."""
+    """Dial the control plane; leaving the block closes the connection."""
     metadata = () if token is None else (("authorization", f"Bearer {token}"),)
     options = (
         ("grpc.use_local_subchannel_pool", 1),

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from dataplane.agent import cli
 from dataplane.agent.kube.errors import NoAccessError
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.link.channel import DialError, RefusedError, Token
+from dataplane.agent.link.channel import AgentRefusedError, DialError, Token
 from dataplane.agent.main import pods
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
@@ -121,7 +121,7 @@ def test_unreadable_ca_file_is_named(
         DialError("the token file cannot be read; check --token-file"),
         LedgerError("the disk is full"),
         NoAccessError("no kubeconfig; give one"),
-        RefusedError("this agent is too old; upgrade it"),
+        AgentRefusedError("this agent is too old; upgrade it"),
     ],
     ids=lambda error: type(error).__name__,
 )

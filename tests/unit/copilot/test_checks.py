@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.copilot import checks, checksums
-from dataplane.copilot.errors import InvalidDataError, RefusedError, TransientError
+from dataplane.copilot.errors import InvalidDataError, TransferRefusedError, TransientError
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
 
@@ -71,12 +71,12 @@ def test_content_range_gives_the_blobs_version() -> None:
 
 @pytest.mark.parametrize("output", ["bytes 0-9/100", "bytes 10-19/*", "", "lines 10-19/100"])
 def test_unexpected_content_range_is_refused(output: str) -> None:
-    with pytest.raises(RefusedError, match="s3://b/x"):
+    with pytest.raises(TransferRefusedError, match="s3://b/x"):
         checks.read_version(FakeAnswer(206, Content_Range=output), 10, "s3://b/x")
 
 
 def test_whole_blob_in_place_of_a_part_is_refused() -> None:
-    with pytest.raises(RefusedError, match="where a part was requested"):
+    with pytest.raises(TransferRefusedError, match="where a part was requested"):
         checks.read_version(FakeAnswer(200, Content_Length="100"), 10, "s3://b/x")
 
 

@@ -9,7 +9,7 @@ from dataplane.copilot.errors import HandoffError
 from dataplane.copilot.handoff import Format, Layout, Limits, Seconds, parse_handoff
 
 LEAST = {
-    "links": {"endpoint": "https://door:8443/copilot/"},
+    "links": {"endpoint": "https://proxy:8443/copilot/"},
     "inputs": {"uri": "s3://b/a0/inputs.pb"},
     "outputs": {"prefix": "s3://b/a0/1/", "raw_prefix": "s3://b/a0/1/raw"},
 }
@@ -18,7 +18,7 @@ LEAST = {
 def test_handoff_needs_only_addresses() -> None:
     parsed = parse_handoff(json.dumps(LEAST).encode())
 
-    assert parsed.links.endpoint == "https://door:8443/copilot"
+    assert parsed.links.endpoint == "https://proxy:8443/copilot"
     assert (parsed.inputs.path, parsed.outputs.path) == (Path("/var/inputs"), Path("/var/outputs"))
     assert (parsed.inputs.format, parsed.inputs.layout) == (Format.JSON, Layout.DIRECT)
     assert parsed.outputs.prefix == "s3://b/a0/1"

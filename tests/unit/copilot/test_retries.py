@@ -3,7 +3,7 @@
 import pytest
 
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import DeadlineError, RefusedError, TransientError
+from dataplane.copilot.errors import DeadlineError, TransferRefusedError, TransientError
 from dataplane.copilot.pool import Pool, Work
 from dataplane.copilot.retries import Retries
 
@@ -66,8 +66,8 @@ def test_fresh_link_is_retried_at_once_then_with_back_off() -> None:
 
 
 def test_refused_error_is_not_retried() -> None:
-    attempt = Failing(RefusedError("no"))
-    with pytest.raises(RefusedError):
+    attempt = Failing(TransferRefusedError("no"))
+    with pytest.raises(TransferRefusedError):
         Retries(Hands().deadline(100), retry_seconds=100).run(attempt)
     assert attempt.tries == 1
 
@@ -126,8 +126,8 @@ def test_pool_starts_nothing_after_the_first_error() -> None:
     def work() -> list[Work]:
         nonlocal begun
         begun += 1
-        raise RefusedError("no")
+        raise TransferRefusedError("no")
 
-    with Pool(1, Deadline(60)) as pool, pytest.raises(RefusedError):
+    with Pool(1, Deadline(60)) as pool, pytest.raises(TransferRefusedError):
         pool.run(iter([work] * 1000), "testing")
     assert begun < 10

@@ -124,14 +124,14 @@ class Writer:
         """Create the TaskAction in the attempt's namespace, else in the agent's namespace."""
         try:
             await self._create_at(page, page.name)
-        except _RefusedError as refused:
+        except _WriteRefusedError as refused:
             logger.warning(
                 "TaskAction created in the agent's namespace, its own rejects it",
                 extra={"task_action": str(page.name), "detail": str(refused)},
             )
             try:
                 await self._create_at(page, Name(self._agent_namespace, page.name.name))
-            except _RefusedError as again:
+            except _WriteRefusedError as again:
                 logger.error(  # noqa: TRY400 - a refusal of the API; the traceback adds nothing
                     "assignment not accepted, the API server rejects its TaskAction",
                     extra={"task_action": str(page.name), "detail": str(again)},
@@ -149,16 +149,16 @@ class Writer:
                     return
             except NotFoundError as error:
                 if name.namespace == self._agent_namespace:
-                    raise _RefusedError(error.message) from error
+                    raise _WriteRefusedError(error.message) from error
                 self._namespaces.forget(name.namespace)
             except ConflictError:
                 continue
             except KubeError as error:
-                raise _RefusedError(error.message) from error
+                raise _WriteRefusedError(error.message) from error
             else:
                 page.took(made, 0)
                 return
-        raise _RefusedError("another object of its name is created again and again")
+        raise _WriteRefusedError("another object of its name is created again and again")
 
     async def _ensure_namespace(self, page: Page, name: Name) -> None:
         """Create or verify the attempt's namespace; the agent's own needs no check."""
@@ -167,7 +167,7 @@ class Writer:
         try:
             await self._namespaces.ensure(name.namespace, page.active.assignment)
         except NoNamespaceError as error:
-            raise _RefusedError(str(error)) from error
+            raise _WriteRefusedError(str(error)) from error
 
     async def _is_own(self, page: Page, name: Name) -> bool:
         """Return whether the existing object has this lease; delete it if it has another."""
@@ -221,7 +221,7 @@ class Writer:
                 await self._clock.sleep(journal_limits.REFUSED_AGAIN_AFTER)
 
 
-class _RefusedError(Exception):
+class _WriteRefusedError(Exception):
     """The TaskAction cannot be created in that namespace."""
 
 

@@ -211,7 +211,7 @@ async def test_token_review_returns_pod_and_audience(
         f"/api/v1/namespaces/{place}/serviceaccounts/default/token",
         {
             "spec": {
-                "audiences": ["the-door"],
+                "audiences": ["the-proxy"],
                 "boundObjectRef": {
                     "kind": "Pod", "apiVersion": "v1", "name": "one", "uid": pod["metadata"]["uid"]
                 },
@@ -220,18 +220,18 @@ async def test_token_review_returns_pod_and_audience(
     )  # fmt: skip
     token = made["status"]["token"]
 
-    reviewed = await kube.review_token(token, "the-door")
+    reviewed = await kube.review_token(token, "the-proxy")
     assert reviewed.authenticated
     assert reviewed.user == f"system:serviceaccount:{place}:default"
     assert (reviewed.pod, reviewed.pod_uid) == ("one", pod["metadata"]["uid"])
 
     assert not (await kube.review_token(token, "another")).authenticated
-    assert not (await kube.review_token("nonsense", "the-door")).authenticated
+    assert not (await kube.review_token("nonsense", "the-proxy")).authenticated
 
     await kube.delete(POD, Name(place, "one"), grace=0)
 
     async def is_dead() -> bool:
-        return not (await kube.review_token(token, "the-door")).authenticated
+        return not (await kube.review_token(token, "the-proxy")).authenticated
 
     await wait_until(is_dead, "the token died with its pod")  # the server remembers for 10 s
 

@@ -1,4 +1,4 @@
-"""A door before a control plane that the test plays."""
+"""An API proxy before a control plane that the test plays."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

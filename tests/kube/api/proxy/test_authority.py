@@ -1,4 +1,4 @@
-"""The door's certificates: one authority for all replicas, fresh ones without a restart."""
+"""The proxy's certificates: one authority for all replicas, fresh ones without a restart."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from tests.kube.api.proxy.control import Control
 from tests.kube.api.proxy.world import World, world
 from tests.kube.controlplane import KubeForTests
 
-_PLACES = ["127.0.0.1", "::1", "door.volary.svc"]
+_PLACES = ["127.0.0.1", "::1", "proxy.volary.svc"]
 
 
 def _config_map(namespace: str) -> str:
@@ -97,7 +97,7 @@ async def test_certificate_is_renewed_while_the_proxy_serves(
     assert second.serial_number != first.serial_number
     assert second.not_valid_after_utc - first.not_valid_after_utc >= timedelta(hours=35)
     names = second.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert "door.test" in names.get_values_for_type(x509.DNSName)
+    assert "proxy.test" in names.get_values_for_type(x509.DNSName)
 
 
 class _StandingClock(FakeClock):

@@ -38,7 +38,7 @@ from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.integration.logins.world import ORG, LoginWorld, running
-from tests.kube.api.proxy.world import Pod, World as Doors, world
+from tests.kube.api.proxy.world import Pod, World as Proxies, world
 from tests.kube.controlplane import KubeForTests
 from tests.running import until
 from tests.servers.postgres import DatabaseForTest
@@ -52,7 +52,7 @@ A0 = Path(sys.executable).with_name("a0")
 @dataclass(frozen=True, slots=True)
 class Stage:
     plane: LoginWorld
-    doors: Doors
+    proxies: Proxies
     database: Database
 
     async def lease(self) -> Assignment:
@@ -80,7 +80,7 @@ class Stage:
         run = RunSpec.FromString(specs[assignment.run_spec])
         work = self.plane.home / "pod"
         work.mkdir()
-        address = self.doors.url.removeprefix("https://")
+        address = self.proxies.url.removeprefix("https://")
         process = await asyncio.create_subprocess_exec(
             str(A0),
             *substitute(container.args, assignment)[1:],
@@ -102,7 +102,7 @@ class Stage:
     def variables(self, pod: Pod, address: str) -> Mapping[str, str]:
         token = self.plane.home / "token-of-the-pod"
         token.write_text(f"{pod.token}\n")
-        places = {pod_identity.TOKEN_FILE: token, pod_identity.CA_FILE: self.doors.ca_file}
+        places = {pod_identity.TOKEN_FILE: token, pod_identity.CA_FILE: self.proxies.ca_file}
         found = dict(proxy_environment(address))
         for place, real in places.items():
             found = {name: value.replace(place, str(real)) for name, value in found.items()}
@@ -127,7 +127,7 @@ class Stage:
 
     async def subject(self, pod: Pod) -> str:
         """Return who the control plane says the pod is."""
-        client = IdentityServiceClient(self.doors.url, **self.doors.clients(pod.token))
+        client = IdentityServiceClient(self.proxies.url, **self.proxies.clients(pod.token))
         return str((await client.user_info(UserInfoRequest())).subject)
 
 
@@ -151,8 +151,8 @@ async def stage(
             plane.url,
             credential=AttemptCredentials(tokens.find, dict),
             trust=plane.trust,
-        ) as doors:
-            yield Stage(plane, doors, database)
+        ) as proxies:
+            yield Stage(plane, proxies, database)
     await database.close()
 
 
@@ -164,7 +164,7 @@ async def test_tasks_nest_fan_out_and_trace_through_the_proxy(stage: Stage) -> N
     )
     assert created.status_code == 200, created.text
     program = stage.plane.run_task("whole", 3)
-    pod = await stage.doors.pod(assignment=await stage.lease())
+    pod = await stage.proxies.pod(assignment=await stage.lease())
     stage.plane.agent.start()  # for the children
 
     output = await stage.run_a0(pod)
@@ -186,8 +186,8 @@ async def is_refused(stage: Stage, pod: Pod) -> bool:
 
 async def test_pod_with_the_lease_of_no_running_attempt_is_refused(stage: Stage) -> None:
     """Annotations alone are no identity: they have to name a lease, which cannot be guessed."""
-    forged = await stage.doors.pod("victim")
-    runs = RunServiceClient(stage.doors.url, **stage.doors.clients(forged.token))
+    forged = await stage.proxies.pod("victim")
+    runs = RunServiceClient(stage.proxies.url, **stage.proxies.clients(forged.token))
     run = RunIdentifier(project="flytesnacks", domain="development", name="victim")
     with pytest.raises(ConnectError) as refused:
         await runs.get_run_details(GetRunDetailsRequest(run_id=run))

@@ -1,4 +1,4 @@
-"""The SDK in a task, nested tasks and all, through the door to a real control plane."""
+"""The SDK in a task, nested tasks and all, through the API proxy to a real control plane."""
 
 import asyncio
 import json
@@ -11,18 +11,18 @@ from dataplane.agent.core import pod_identity
 from dataplane.agent.runtimes.kubernetes.proxy_environment import proxy_environment
 from scripts.sdk_exits import require_success
 from tests.integration.replicas.world import TOKEN, World, context, running
-from tests.kube.api.proxy.world import Pod, World as Doors, until, world
+from tests.kube.api.proxy.world import Pod, World as Proxies, until, world
 from tests.kube.controlplane import KubeForTests
 from tests.programs import Program
 from tests.servers.postgres import DatabaseForTest
 from tests.system.commands import DOMAIN, PROJECT
 
-_RUN = "throughthedoor"
+_RUN = "throughtheproxy"
 _WORKFLOW = f"""
 import asyncio, json, sys
 import flyte
 
-env = flyte.TaskEnvironment(name="door")
+env = flyte.TaskEnvironment(name="proxy")
 
 @env.task
 async def double(x: int) -> int:
@@ -108,8 +108,8 @@ async def test_task_starts_another_run_and_waits_for_it(
             assert "outputs [42]" in output
 
 
-async def _run(plane: World, here: Doors, pod: Pod, task: str) -> str:
-    """Run a task of the workflow, whose pod enters by this door; return what was printed."""
+async def _run(plane: World, here: Proxies, pod: Pod, task: str) -> str:
+    """Run a task of the workflow, whose pod calls this proxy; return what was printed."""
     address = here.url.removeprefix("https://")
     token = here.home / "token-of-the-pod"
     token.write_text(f"{pod.token}\n")
@@ -150,7 +150,7 @@ async def _start(home: Path, url: str, environment: Mapping[str, str], task: str
 
 
 def _agent(plane: World, endpoint: str) -> Program:
-    """Make an agent whose tasks are told that the door is the control plane."""
+    """Make an agent whose tasks take the proxy for the control plane."""
     token = plane.home / "token"
     token.write_text(TOKEN)
     command = [

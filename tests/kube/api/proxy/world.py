@@ -1,4 +1,4 @@
-"""A door in this process before a real API server, and pods that knock at it."""
+"""An API proxy in this process before a real API server, and pods that call it."""
 
 import asyncio
 import ssl
@@ -69,7 +69,7 @@ class World:
     proxy: ApiProxy
     transport: pyqwest.HTTPTransport
     home: Path
-    address: str  # where the door is, without its port
+    address: str  # of the proxy, without its port
 
     @property
     def url(self) -> str:
@@ -94,7 +94,7 @@ class World:
 
     @asynccontextmanager
     async def second(self, control_plane: str, *, port: int = 0) -> AsyncIterator["World"]:
-        """Open another replica of the door."""
+        """Open another replica of the proxy."""
         site = _site(self.namespace, control_plane, listen=f"{self.address}:{port}")
         opening = open_proxy(
             site, kube=self.kube, pods=self.informer, clock=SystemClock(), is_fresh=lambda: True
@@ -150,7 +150,7 @@ class World:
         return str(made["status"]["token"])
 
     async def end(self, pod: Pod, phase: str) -> None:
-        """Play the kubelet: the pod has ended; wait until the door may have heard."""
+        """Play the kubelet: the pod has ended; wait until the proxy can know it."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod.name}/status"
         await self.api.patch(path, {"status": {"phase": phase}})
 
@@ -198,7 +198,7 @@ async def world(
     credential: Credential | None = None,
     trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[World]:
-    """Open a door for the length of a block, in a namespace of its own."""
+    """Open an API proxy for the length of a block, in a namespace of its own."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(kube_api.client())
@@ -231,7 +231,7 @@ async def _credential(_: object) -> dict[str, str]:
 def _site(namespace: str, control_plane: str, *, listen: str, s3: S3Options | None = None) -> Site:
     return Site(
         listen=listen,
-        projects=[listen.rpartition(":")[0], "localhost", "door.test"],
+        projects=[listen.rpartition(":")[0], "localhost", "proxy.test"],
         secret=Name(namespace, "volary-agent-proxy"),
         namespaces=namespace,
         control_plane=control_plane,

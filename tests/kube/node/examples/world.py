@@ -2,7 +2,7 @@
 Everything that a customer has: control plane, agents in a cluster, a bucket; as processes.
 
 The agents run beside the node, with a kubeconfig of their own account; pods reach their
-doors and the bucket at the machine's address. All else is as in a real installation.
+API, link and bucket at the machine's address. All else is as in a real installation.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The kubelet as fence: it asks the door, and ends what may run elsewhere by now."""
+"""The kubelet as fence: it asks the API proxy, and ends what may run elsewhere by now."""
 
 import asyncio
 import ssl
@@ -50,7 +50,7 @@ async def proxy(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[FakePr
 
 @asynccontextmanager
 async def serving_proxy(machine: str, home: Path) -> AsyncIterator[FakeProxy]:
-    identity = Authority(home / "door").issue("door", reached_at=[machine])
+    identity = Authority(home / "proxy").issue("proxy", reached_at=[machine])
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust.load_cert_chain(identity.certificate, identity.key)
     proxy = FakeProxy(machine, 0)

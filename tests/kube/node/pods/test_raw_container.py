@@ -1,4 +1,4 @@
-"""A raw container on a real node: its copilots, the door's links, a store, and no key in the pod."""
+"""A raw container on a real node: its copilots, the proxy's links, a store, and no key in the pod."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace

@@ -8,7 +8,7 @@ import pytest
 
 from dataplane.agent.kube.objects import ATTEMPT_LABEL, LEASE_ANNOTATION, annotate_attempt
 from dataplane.agent.proxy.callers import identify, require_own_namespace
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from tests.unit.agent.assignments import make_assignment
 
 ASSIGNMENT = make_assignment()
@@ -39,7 +39,7 @@ def test_pod_of_an_earlier_release_has_no_lease() -> None:
     [{LEASE_ANNOTATION: "x"}, {ATTEMPT_LABEL: "x"}, {ATTEMPT_LABEL: f"{UUID(int=1)}-x"}],
 )
 def test_malformed_annotation_is_refused(annotation: dict[str, str]) -> None:
-    with pytest.raises(RefusedError, match="malformed") as refused:
+    with pytest.raises(PodCallRefusedError, match="malformed") as refused:
         identify(pod(changed=annotation))
     assert refused.value.code is Code.PERMISSION_DENIED
 
@@ -66,6 +66,6 @@ def test_pod_in_the_namespace_of_its_project_is_a_caller(template: str, namespac
     ],
 )
 def test_pod_of_another_projects_namespace_is_refused(template: str, namespace: str) -> None:
-    with pytest.raises(RefusedError, match="tasks run in another namespace") as refused:
+    with pytest.raises(PodCallRefusedError, match="tasks run in another namespace") as refused:
         require_own_namespace(identify(pod(namespace)), template)
     assert refused.value.code is Code.PERMISSION_DENIED

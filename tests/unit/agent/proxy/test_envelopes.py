@@ -5,7 +5,7 @@ import struct
 from hypothesis import given, strategies as st
 
 from dataplane.agent.proxy.envelopes import Envelopes
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 
 
 def _envelope(flags: int, body: bytes) -> bytes:
@@ -36,6 +36,6 @@ def test_after_the_last_envelope_nothing_may_be_added() -> None:
     envelopes = Envelopes()
     envelopes.feed(_envelope(0, b"one"))
     assert envelopes.is_between
-    envelopes.feed(RefusedError(Code.UNAVAILABLE, "why").as_end_of_stream())
+    envelopes.feed(PodCallRefusedError(Code.UNAVAILABLE, "why").as_end_of_stream())
     assert envelopes.is_over
     assert not envelopes.is_between

@@ -7,7 +7,7 @@ import pytest
 from flyteidl2.actions.actions_service_pb2 import EnqueueRequest, WatchForUpdatesRequest
 
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.request_parsing import parse
 from dataplane.agent.proxy.rules import RPCS
 
@@ -59,7 +59,7 @@ def test_stream_request_is_one_enveloped_message(flags: int) -> None:
     ],
 )
 def test_malformed_stream_request_is_refused(body: bytes) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(PodCallRefusedError) as refused:
         parse(_STREAM, body, _STREAM_HEADERS)
     assert refused.value.code is Code.INVALID_ARGUMENT
 
@@ -74,14 +74,14 @@ def test_malformed_stream_request_is_refused(body: bytes) -> None:
     ids=["cut short", "two of them", "no message"],
 )
 def test_damaged_gzip_body_is_refused(body: bytes) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(PodCallRefusedError) as refused:
         parse(_CALL, body, _PACKED)
     assert refused.value.code is Code.INVALID_ARGUMENT
 
 
 def test_gzip_bomb_is_refused() -> None:
     bomb = gzip.compress(b"\0" * (4 * proxy_limits.REQUEST_BYTES))
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(PodCallRefusedError) as refused:
         parse(_CALL, bomb, _PACKED)
     assert refused.value.code is Code.RESOURCE_EXHAUSTED
 
@@ -90,6 +90,6 @@ def test_gzip_bomb_is_refused() -> None:
     "kind", ["", "application/json", "application/connect+proto", "application/grpc"]
 )
 def test_call_in_another_protocol_is_refused(kind: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(PodCallRefusedError) as refused:
         parse(_CALL, b"", {"content-type": kind})
     assert "application/proto" in refused.value.message

@@ -7,7 +7,7 @@ import pytest
 from dataplane.agent.kube.objects import annotate_attempt
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import identify
-from dataplane.agent.proxy.errors import RefusedError
+from dataplane.agent.proxy.errors import PodCallRefusedError
 from dataplane.agent.proxy.request_parsing import ParsedRequest, authorize
 from dataplane.agent.proxy.rules import RPCS
 from dataplane.agent.proxy.run_lineage import RunLineage
@@ -58,7 +58,7 @@ async def test_request_without_identifiers_is_refused(name: str) -> None:
     if rpc.rule.scope in {Scope.ANY, Scope.LOCAL}:
         await authorize(question, identify(pod), _NoLineage())
         return
-    with pytest.raises(RefusedError):
+    with pytest.raises(PodCallRefusedError):
         await authorize(question, identify(pod), _NoLineage())
 
 

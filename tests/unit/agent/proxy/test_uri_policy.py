@@ -11,7 +11,7 @@ from flyteidl2.task.common_pb2 import Inputs
 from dataplane.agent.kube.objects import annotate_attempt
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller, identify
-from dataplane.agent.proxy.errors import RefusedError
+from dataplane.agent.proxy.errors import PodCallRefusedError
 from dataplane.agent.proxy.uri_policy import UriForbiddenError, UriPolicy
 from shared.blobs.store import BlobStore, open_store
 from tests.unit.agent.assignments import make_assignment
@@ -161,7 +161,7 @@ async def test_task_without_inputs_reads_only_its_run(base: str) -> None:
 async def test_damaged_inputs_are_reported(base: str) -> None:
     caller = _caller(base)
     await open_store(base).write(caller.input_uri, b"\xff\xff\xff")
-    with pytest.raises(RefusedError, match="the inputs are invalid"):
+    with pytest.raises(PodCallRefusedError, match="the inputs are invalid"):
         await UriPolicy(open_store).require_read(caller, f"{base}/{caller.org}/x")
 
 
