@@ -59,6 +59,7 @@ from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
@@ -138,7 +139,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         keys=keys,
         public_url=settings.listeners.public_url,
     )
-    runs = Runs(database, feeds, clock, tasks=tasks, data=data)
+    settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
+    runs = Runs(database, feeds, clock, tasks=tasks, data=data, settings=settings_of_runs)
 
     logins: Logins | None = None
     authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
@@ -163,6 +165,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 projects=projects,
                 runs=runs,
                 secrets=secrets,
+                settings=settings_of_runs,
                 tasks=tasks,
                 base=blobs.base,
                 public_url=settings.listeners.public_url,

@@ -1,6 +1,7 @@
 """DataProxyService: files, inputs, outputs, reports, code and logs."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     ArtifactType,
@@ -25,14 +26,16 @@ from controlplane.core.callers import Caller
 from controlplane.core.errors import UnbuiltError
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 
 
 class DataProxyService:
-    def __init__(self, data: Data, tasks: Tasks, logs: Logs) -> None:
+    def __init__(self, data: Data, tasks: Tasks, logs: Logs, settings: ScopedSettings) -> None:
         self._data = data
         self._tasks = tasks
         self._logs = logs
+        self._settings = settings
 
     async def create_upload_location(
         self, caller: Caller, request: CreateUploadLocationRequest
@@ -45,9 +48,11 @@ class DataProxyService:
     ) -> UploadInputsResponse:
         spec = await self._spec(caller, request)
         prepared = convert.prepare_inputs(request.inputs, spec)
-        uri = await self._data.upload_inputs(
-            caller, convert.parse_inputs_upload(request, prepared.body)
-        )
+        upload = convert.parse_inputs_upload(request, prepared.body)
+        if not upload.base:  # a run's inputs lie below the base that the run will get
+            base = await self._settings.find_run_base(caller, upload.project, upload.domain)
+            upload = replace(upload, base=base)
+        uri = await self._data.upload_inputs(caller, upload)
         return convert.render_uploaded_inputs(uri, prepared)
 
     async def create_download_link(

@@ -117,10 +117,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListSecrets": Permission.SECRET_READ,
     },
     "flyteidl2.settings.SettingsService": {
-        "GetSettings": Access.UNBUILT,
-        "GetSettingsForEdit": Access.UNBUILT,
-        "CreateSettings": Access.UNBUILT,
-        "UpdateSettings": Access.UNBUILT,
+        "GetSettings": Permission.SETTINGS_READ,
+        "GetSettingsForEdit": Permission.SETTINGS_READ,
+        "CreateSettings": Permission.SETTINGS_WRITE,
+        "UpdateSettings": Permission.SETTINGS_WRITE,
     },
     "flyteidl2.task.TaskService": {
         "DeployTask": Permission.TASK_DEPLOY,

@@ -42,6 +42,7 @@ class RunService(RunActions):
         key = convert.parse_run_key(request)
         root = await self._runs.create(
             caller,
+            key,
             convert.parse_task(request),
             partial(convert.parse_run_request, request, key, org=caller.org, base=self._base),
         )

@@ -8,6 +8,7 @@ from controlplane.api.dataproxy import DataProxyService
 from controlplane.api.identity import AuthMetadataService, IdentityService
 from controlplane.api.projects import ProjectService
 from controlplane.api.runs import RunService
+from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
 from controlplane.api.tasks import TaskService
 from controlplane.usecases.actions import Actions
@@ -15,6 +16,7 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
 
@@ -28,6 +30,7 @@ def services(
     data: Data,
     logs: Logs,
     secrets: Secrets,
+    settings: ScopedSettings,
     base: str,
     public_url: str,
     has_logins: bool = False,
@@ -45,9 +48,10 @@ def services(
         ),
         "flyteidl2.auth.IdentityService": IdentityService(),
         "flyteidl2.cluster.ClusterService": ClusterService(),
-        "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),
+        "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs, settings),
         "flyteidl2.project.ProjectService": ProjectService(projects),
         "flyteidl2.secret.SecretService": SecretService(secrets),
+        "flyteidl2.settings.SettingsService": SettingsService(settings),
         "flyteidl2.task.TaskService": TaskService(tasks, data),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(

@@ -46,6 +46,8 @@ class Permission(StrEnum):
     SECRET_WRITE = "secret:write"  # noqa: S105
     SERVICE_ACCOUNT_READ = "service_account:read"
     SERVICE_ACCOUNT_WRITE = "service_account:write"
+    SETTINGS_READ = "settings:read"
+    SETTINGS_WRITE = "settings:write"
     TASK_DEPLOY = "task:deploy"
     TASK_READ = "task:read"
 

@@ -20,6 +20,7 @@ _VIEWER = frozenset({
     Permission.ROLE_READ,
     Permission.RUN_READ,
     Permission.SECRET_READ,
+    Permission.SETTINGS_READ,
     Permission.TASK_READ,
 })  # fmt: skip
 

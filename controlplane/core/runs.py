@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
 from controlplane.core.callers import Scopes, in_scopes
-from shared.model.ids import ActionKey, DomainName, ProjectName, RunKey
+from shared.model.ids import ActionKey, Digest, DomainName, ProjectName, RunKey
 
 INPUTS_GRACE = timedelta(minutes=2)
 """
@@ -26,7 +26,7 @@ class NewRun:
 
     key: ActionKey  # the root's; ``name`` is a0
     spec: Spec
-    run_spec: Spec
+    run_spec: Spec  # with the settings of its scope: all its actions get these
     info: TaskInfo
     input_uri: str
     run_base: str
@@ -38,6 +38,7 @@ class NewRun:
     max_action_concurrency: int = 0  # 0 for no limit
     started_at: datetime | None = None  # a trigger's scheduled time
     spawned_by: RunKey | None = None  # the run whose task started it
+    requested_spec: Digest | None = None  # of the request's RunSpec, if settings changed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

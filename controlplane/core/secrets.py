@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 
+from controlplane.core import scopes
 from controlplane.core.errors import InvalidError
-from controlplane.core.names import parse_domain, parse_project
 from shared.kit.secrets import SecretBytes
 from shared.model.ids import ClusterName, OrgName
 from shared.model.secrets import MAX_VALUE_BYTES, SecretName
@@ -110,14 +110,7 @@ def parse_secret_name(org: OrgName, *, project: str, domain: str, name: str) -> 
 
 def parse_scope(project: str, domain: str) -> None:
     """Validate a scope: the org (both ""), a domain, or a project in a domain; InvalidError."""
-    if project and not domain:
-        raise InvalidError(
-            "id.domain: a secret of a project names its domain too; add it, or leave out the project"
-        )
-    if project:
-        parse_project(project)
-    if domain:
-        parse_domain(domain)
+    scopes.parse_scope(domain, project, field="id", what="a secret")
 
 
 def require_value(name: SecretName, kind: SecretType, value: SecretBytes) -> None:

@@ -151,6 +151,8 @@ runs = Table(
     _at("created_at"),
     _at("started_at"),
     Column("spawned_by", Uuid),  # the run whose task started it
+    # The request's own RunSpec, where settings of its scope changed it; to know a repeated one.
+    Column("requested_spec", LargeBinary),
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -281,6 +283,20 @@ secrets = Table(
     _at("created_at"),
     _at("updated_at"),
     Index("secrets_image_pull", "org", postgresql_where=text("type = 1")),
+)
+
+# What an org, a domain or a project gives its runs; project and domain are "" in wider scopes.
+# At most one row for each, and a row is at most core.scoped_settings.MAX_BYTES.
+scoped_settings = Table(
+    "scoped_settings",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),  # dotted keys with their values; null: unset
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    _text("updated_by"),
+    _at("updated_at"),
 )
 
 # The history of pending reasons (each from began_at to ended_at); kept as long as events are.

@@ -28,6 +28,7 @@ from controlplane.core.runs import (
     RunRequest,
     RunScope,
 )
+from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import TaskKey
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
@@ -39,6 +40,7 @@ from controlplane.store.resources import (
 )
 from controlplane.usecases.actions import refresh
 from controlplane.usecases.data import Data
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -59,22 +61,34 @@ class Runs:
     """Use cases of runs."""
 
     def __init__(
-        self, database: Database, feeds: Feeds, clock: Clock, *, tasks: Tasks, data: Data
+        self,
+        database: Database,
+        feeds: Feeds,
+        clock: Clock,
+        *,
+        tasks: Tasks,
+        data: Data,
+        settings: ScopedSettings,
     ) -> None:
         self._database = database
         self._feeds = feeds
         self._clock = clock
         self._tasks = tasks
         self._data = data
+        self._settings = settings
 
     async def create(
-        self, caller: Caller, task: TaskKey | bytes, parse: Callable[[bytes], RunRequest]
+        self,
+        caller: Caller,
+        run_key: RunKey,
+        task: TaskKey | bytes,
+        parse: Callable[[bytes, Effective], RunRequest],
     ) -> ActionRow:
         """
         Create a run of ``task`` and return its root action; a refused run stores no inputs.
 
         ``task``: the key of a deployed task, or a serialised TaskSpec. ``parse`` builds the
-        request from the TaskSpec. Idempotent: a repeated request of the same caller returns the
+        request from the TaskSpec and from the settings of the run's project and domain. Idempotent: a repeated request of the same caller returns the
         same run, and stores its inputs if they are missing.
 
         NotFoundError (task, project, domain, queue), NotReadyError (code bundle missing, project
@@ -82,11 +96,11 @@ class Runs:
         """
         caller.require_somewhere(Permission.RUN_CREATE)
         spec = (await self._tasks.get(caller, task)).spec if isinstance(task, TaskKey) else task
-        request = parse(spec)
+        caller.require(Permission.RUN_CREATE, run_key.project, run_key.domain)
+        require_domain(run_key.domain)
+        effective = await self._settings.resolve(caller.org, run_key.project, run_key.domain)
+        request = parse(spec, effective)
         new, inputs = request.new, request.inputs
-        key = new.key.run
-        caller.require(Permission.RUN_CREATE, key.project, key.domain)
-        require_domain(key.domain)
         self._require_access(caller, new)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()

@@ -7,6 +7,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
@@ -21,4 +22,11 @@ def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) 
         keys=SigningKeys(current=SigningKey(b"k" * 32)),
         public_url="http://public",
     )
-    return Runs(database, feeds, clock, tasks=Tasks(database, clock), data=data)
+    return Runs(
+        database,
+        feeds,
+        clock,
+        tasks=Tasks(database, clock),
+        data=data,
+        settings=ScopedSettings(database, clock, base=blobs.base),
+    )

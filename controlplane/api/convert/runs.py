@@ -18,6 +18,11 @@ from flyteidl2.workflow.run_service_pb2 import (
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.actions import render_action, render_action_details
+from controlplane.api.convert.applied_settings import (
+    apply_settings,
+    drop_client_defaults,
+    require_within,
+)
 from controlplane.api.convert.data import parse_code_bundle, prepare_inputs
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
@@ -26,6 +31,7 @@ from controlplane.core import layout
 from controlplane.core.actions import ActionRow, RunSource
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
+from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import TaskKey
 from shared.model.ids import (
     ROOT,
@@ -67,15 +73,26 @@ def parse_task(request: CreateRunRequest) -> TaskKey | bytes:
 
 
 def parse_run_request(
-    request: CreateRunRequest, key: RunKey, task_spec: bytes, *, org: OrgName, base: str
+    request: CreateRunRequest,
+    key: RunKey,
+    task_spec: bytes,
+    effective: Effective,
+    *,
+    org: OrgName,
+    base: str,
 ) -> RunRequest:
     """
-    Parse the request for a run of a serialised TaskSpec.
+    Parse the request for a run of a serialised TaskSpec, and apply its scope's settings.
 
     ``base`` is the storage prefix below which every org's data lies.
     """
     task = TaskSpec.FromString(task_spec)
-    new = _parse_new_run(request, key, task, org=org, base=base)
+    asked = drop_client_defaults(request.run_spec)
+    applied = apply_settings(asked, effective)
+    require_within(task.task_template, effective)
+    new = _parse_new_run(request, applied, key, task, org=org, base=base)
+    if applied is not asked:
+        new = replace(new, requested_spec=parse_run_spec(asked).digest)
     code_bundle = parse_code_bundle(task)
     if request.WhichOneof("input_wrapper") == "offloaded_input_data":
         uri = parse_offloaded(request, org, base)
@@ -84,15 +101,20 @@ def parse_run_request(
         project=key.project,
         domain=key.domain,
         body=prepare_inputs(request.inputs, task).body,
-        base=request.run_spec.run_base_dir,
+        base=applied.run_base_dir,
     )
     return RunRequest(new=new, code_bundle=code_bundle, inputs=inputs)
 
 
 def _parse_new_run(
-    request: CreateRunRequest, key: RunKey, task: TaskSpec, *, org: OrgName, base: str
+    request: CreateRunRequest,
+    settings: RunSpec,
+    key: RunKey,
+    task: TaskSpec,
+    *,
+    org: OrgName,
+    base: str,
 ) -> NewRun:
-    settings: RunSpec = request.run_spec
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
         raise UnbuiltError("this release does not recover runs; start a new run of the task")
     _require_no_notifications(settings)
@@ -109,7 +131,7 @@ def _parse_new_run(
         queue=parse_text(settings.queue, "run_spec.queue", most=256),
         raw_data_base=_parse_raw_data_base(settings, org, base),
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
-        started_at=_parse_start(request),
+        started_at=_parse_start(request, settings),
         spawned_by=_parse_spawner(settings),
     )
 
@@ -245,9 +267,9 @@ def _parse_spawner(settings: RunSpec) -> RunKey | None:
     return RunKey(ProjectName(parent.project), DomainName(parent.domain), RunName(parent.name))
 
 
-def _parse_start(request: CreateRunRequest) -> datetime | None:
+def _parse_start(request: CreateRunRequest, settings: RunSpec) -> datetime | None:
     if request.HasField("run_start_time"):
         return parse_timestamp(request.run_start_time, "run_start_time")
-    if request.run_spec.HasField("run_start_time"):
-        return parse_timestamp(request.run_spec.run_start_time, "run_spec.run_start_time")
+    if settings.HasField("run_start_time"):
+        return parse_timestamp(settings.run_start_time, "run_spec.run_start_time")
     return None

@@ -20,9 +20,10 @@ from shared.model.phases import Phase
 _INSERT_RUN = statement("""
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at, spawned_by)
+                  started_at, requested_spec, spawned_by)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
        :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
+       :requested_spec,
        (SELECT p.run_id FROM runs p
         WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run)
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
@@ -65,7 +66,7 @@ _DELETE_ROOT = statement("DELETE FROM actions WHERE org = :org AND id = :run_id"
 _DELETE_RUN = statement("DELETE FROM runs WHERE org = :org AND run_id = :run_id")
 
 _SAME = statement("""
-SELECT r.run_id, r.run_spec = :run_spec AND a.spec = :spec AND a.input_uri = :input_uri
+SELECT r.run_id, COALESCE(r.requested_spec, r.run_spec) = :requested_spec AND a.spec = :spec AND a.input_uri = :input_uri
        AND r.created_by = :created_by AS same
 FROM runs r JOIN actions a ON a.org = r.org AND a.id = r.run_id
 WHERE r.org = :org AND r.project = :project AND r.domain = :domain AND r.run = :run
@@ -132,6 +133,7 @@ async def create_run(
         "created_by": by,
         "now": now,
         "started_at": new.started_at or now,
+        "requested_spec": new.requested_spec,
         "by_project": new.spawned_by.project if new.spawned_by else None,
         "by_domain": new.spawned_by.domain if new.spawned_by else None,
         "by_run": new.spawned_by.name if new.spawned_by else None,
@@ -210,7 +212,7 @@ async def _why_not(tx: OrgTx, run: RunId, new: NewRun, by: str) -> tuple[Created
                 "project": key.project,
                 "domain": key.domain,
                 "run": key.name,
-                "run_spec": new.run_spec.digest,
+                "requested_spec": new.requested_spec or new.run_spec.digest,
                 "spec": new.spec.digest,
                 "input_uri": new.input_uri,
                 "created_by": by,

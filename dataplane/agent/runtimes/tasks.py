@@ -9,7 +9,7 @@ from flyteidl2.task import run_pb2, task_definition_pb2
 from google.protobuf.message import DecodeError
 
 from dataplane.agent.runtimes.pod_spec_parsing import find_flaw, read_pod_spec
-from dataplane.agent.runtimes.quantities import read_quantity
+from shared.kit.quantities import read_quantity
 
 
 class BadSpecError(Exception):

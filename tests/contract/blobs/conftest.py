@@ -20,6 +20,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.blobs import SignedBlobs
 from shared.blobs.store import BlobStore, open_store
@@ -62,7 +63,12 @@ async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
             public_url=address,
         )
         logs = Logs(actions, store, NoAgents())
-        proxy = DataProxyService(data, Tasks(database, clock), logs)
+        proxy = DataProxyService(
+            data,
+            Tasks(database, clock),
+            logs,
+            ScopedSettings(database, clock, base=store.base),
+        )
         yield World(store, proxy, http, database)
     await database.close()
 

@@ -20,6 +20,7 @@ from flyteidl2.cluster.service_connect import ClusterServiceClient
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
 from flyteidl2.project.project_service_connect import ProjectServiceClient
 from flyteidl2.secret.secret_connect import SecretServiceClient
+from flyteidl2.settings.settings_service_connect import SettingsServiceClient
 from flyteidl2.task.task_service_connect import TaskServiceClient
 from flyteidl2.workflow.queue_service_connect import QueueServiceClient
 from flyteidl2.workflow.run_service_connect import RunServiceClient
@@ -56,6 +57,7 @@ from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
@@ -124,6 +126,10 @@ class ApiUnderTest:
     @property
     def secrets(self) -> Any:
         return SecretServiceClient(self.url)
+
+    @property
+    def settings(self) -> SettingsServiceClient:
+        return SettingsServiceClient(self.url)
 
     @property
     def data(self) -> Any:
@@ -211,7 +217,8 @@ async def open_api(
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
     )
-    runs = Runs(database, feeds, clock, tasks=tasks, data=data)
+    settings = ScopedSettings(database, clock, base=blobs.base)
+    runs = Runs(database, feeds, clock, tasks=tasks, data=data, settings=settings)
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = authn or Anonymous(ORG)
     public = PublicApi(
@@ -224,6 +231,7 @@ async def open_api(
                 data=data,
                 logs=Logs(actions, blobs, AgentLogs(agents)),
                 secrets=Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))])),
+                settings=settings,
                 base=blobs.base,
                 public_url="http://public",
             ),

@@ -8,6 +8,8 @@ from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
 from flyteidl2.project import project_service_pb2 as project_pb
 from flyteidl2.secret import payload_pb2 as secret_pb
 from flyteidl2.secret.definition_pb2 import SecretIdentifier
+from flyteidl2.settings import settings_service_pb2 as settings_pb
+from flyteidl2.settings.settings_definition_pb2 import Settings, SettingsKey
 from flyteidl2.task import task_definition_pb2, task_service_pb2 as task_pb
 from flyteidl2.workflow import (
     queue_service_pb2 as queue_pb,
@@ -38,6 +40,10 @@ def upload() -> data_pb.CreateUploadLocationRequest:
     return data_pb.CreateUploadLocationRequest(
         project=PROJECT, domain=DOMAIN, content_md5=b"0" * 16, filename="f"
     )
+
+
+def settings_key() -> SettingsKey:
+    return SettingsKey(domain=DOMAIN, project=PROJECT)
 
 
 def secret_id() -> SecretIdentifier:
@@ -111,6 +117,16 @@ REQUESTS: Mapping[str, Make] = {
         project=PROJECT, domain=DOMAIN
     ),
     "SecretService/DeleteSecret": lambda _: secret_pb.DeleteSecretRequest(id=secret_id()),
+    "SettingsService/GetSettings": lambda _: settings_pb.GetSettingsRequest(key=settings_key()),
+    "SettingsService/GetSettingsForEdit": lambda _: settings_pb.GetSettingsForEditRequest(
+        key=settings_key()
+    ),
+    "SettingsService/CreateSettings": lambda _: settings_pb.CreateSettingsRequest(
+        key=settings_key(), settings=Settings()
+    ),
+    "SettingsService/UpdateSettings": lambda _: settings_pb.UpdateSettingsRequest(
+        key=settings_key(), settings=Settings(), version=1
+    ),
     "TaskService/DeployTask": lambda _: deploy(version="v2"),
     "TaskService/GetTaskDetails": lambda _: task_pb.GetTaskDetailsRequest(task_id=task_id()),
     "TaskService/ListTasks": lambda _: task_pb.ListTasksRequest(org=ORG),

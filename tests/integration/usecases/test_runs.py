@@ -48,7 +48,10 @@ class World:
         base = f"{self.blobs.base}/{ORG}/p/development/r1"
         new = replace(make_new_run(), run_base=base, input_uri="")
         return await self.runs.create(
-            CALLER, new.spec.body, lambda _: RunRequest(new=new, code_bundle="", inputs=inputs)
+            CALLER,
+            new.key.run,
+            new.spec.body,
+            lambda _, __: RunRequest(new=new, code_bundle="", inputs=inputs),
         )
 
     async def explain(self) -> Explained:

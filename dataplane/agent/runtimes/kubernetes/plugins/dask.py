@@ -19,7 +19,7 @@ from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operato
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge
 from dataplane.agent.runtimes.protocol import Job
-from dataplane.agent.runtimes.quantities import read_quantity
+from shared.kit.quantities import read_quantity
 
 _OPERATOR = "the Dask operator"
 _PORTS = {"tcp-comm": 8786, "http-dashboard": 8787}

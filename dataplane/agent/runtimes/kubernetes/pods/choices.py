@@ -21,7 +21,7 @@ from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import ACCELERATORS, Accelerator, Placement
 from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
-from dataplane.agent.runtimes.quantities import read_quantity
+from shared.kit.quantities import read_quantity
 
 
 class ChoicesError(ValueError):

@@ -8,8 +8,8 @@ from flyteidl2.core import tasks_pb2
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.resources import GPU
 from dataplane.agent.runtimes.kubernetes.pods.settings import Accelerator, Placement
-from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.kit.quantities import read_quantity
 
 _SHARED_MEMORY = "flyte-shm"
 

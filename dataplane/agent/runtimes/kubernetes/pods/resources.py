@@ -8,8 +8,8 @@ from typing import Any
 from flyteidl2.core import tasks_pb2
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.kit.quantities import read_quantity
 
 GPU = "gpu"
 """Resource name that the SDK writes for a device of any class."""

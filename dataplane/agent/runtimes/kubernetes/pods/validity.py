@@ -18,8 +18,8 @@ from dataplane.agent.kube.names import (
 )
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.pod_spec_parsing import object_in, objects_in
-from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.kit.quantities import read_quantity
 
 _VARIABLE = re.compile(r"[ -<>-~]+")  # printable ASCII without "="
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
