@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyteidl2.core import tasks_pb2
+from flyteidl2.task import run_pb2
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.resources import GPU
@@ -28,12 +29,27 @@ def find_accelerator(
     return known[name]
 
 
-def name_of_gpu(extended: tasks_pb2.ExtendedResources, known: Mapping[str, Accelerator]) -> str:
-    """Return the resource that a number of GPUs stands for, whichever class the task means."""
+def choose_accelerator(
+    extended: tasks_pb2.ExtendedResources, defaults: run_pb2.TaskResourceDefaults
+) -> tasks_pb2.GPUAccelerator | None:
+    """Return the device that the task names, or else the default of its run's settings."""
     if extended.HasField("gpu_accelerator"):
-        return find_accelerator(extended.gpu_accelerator, known).resource
+        return extended.gpu_accelerator
+    return defaults.default_accelerator if defaults.HasField("default_accelerator") else None
+
+
+def name_of_gpu(desired: tasks_pb2.GPUAccelerator | None, known: Mapping[str, Accelerator]) -> str:
+    """Return the resource that a number of GPUs stands for, whichever class the task means."""
+    if desired is not None:
+        return find_accelerator(desired, known).resource
     usual = known.get("NVIDIA_GPU") or next(iter(known.values()), None)
     return GPU if usual is None else usual.resource
+
+
+def requests_device(container: Object, accelerator: Accelerator) -> bool:
+    """Return whether a container, with complete resources, requests devices of this class."""
+    amount = read_quantity(container["resources"]["requests"].get(accelerator.resource, "0"))
+    return amount is not None and amount > 0
 
 
 def placement(desired: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:

@@ -25,11 +25,12 @@ _NAMES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Defaults and maxima that apply to one task."""
+    """Defaults and maxima that apply to one task; ``gpu`` may stand for a resource in each."""
 
     gpu: str  # the resource that ``gpu`` stands for
     defaults: Mapping[str, str] = field(default_factory=dict)
-    maxima: Mapping[str, str] = field(default_factory=dict)
+    maxima: Mapping[str, str] = field(default_factory=dict)  # of the cluster
+    settings_maxima: Mapping[str, str] = field(default_factory=dict)  # of the run's settings
 
 
 def read_resources(message: tasks_pb2.Resources) -> dict[str, Any]:
@@ -47,16 +48,23 @@ def complete(resources: Object, rules: Rules, container: str) -> dict[str, Any]:
 
     A missing request is set to the limit and a missing limit to the request, as Flyte does, so
     that a task runs on a full node as on an empty one. Raises BadSpecError for an invalid
-    quantity, for a request above its limit, for more than the cluster's maximum.
+    quantity, for a request above its limit, for more than a maximum of the cluster or the run.
     """
     requests = _rename(resources.get("requests") or {}, rules.gpu)
     limits = _rename(resources.get("limits") or {}, rules.gpu)
-    for name in sorted({*requests, *limits, *rules.defaults}):
+    defaults = _rename(rules.defaults, rules.gpu)
+    of_cluster, of_run = (
+        _rename(each, rules.gpu) for each in (rules.maxima, rules.settings_maxima)
+    )
+    most = least(of_run, of_cluster)
+    for name in sorted({*requests, *limits, *defaults}):
         if name not in requests and name not in limits:
-            requests[name] = _lower(rules.defaults[name], rules.maxima.get(name))
+            requests[name] = _lower(defaults[name], most.get(name))
         requests.setdefault(name, limits.get(name, ""))
         limits.setdefault(name, requests[name])
-        _check(name, requests[name], limits[name], rules.maxima.get(name), container)
+        _check(name, requests[name], limits[name], container)
+        _check_settings_maximum(name, limits[name], of_run.get(name), container)
+        _check_cluster_maximum(name, limits[name], of_cluster.get(name), container)
     completed = {name: value for name, value in resources.items() if value is not None}
     return {
         **completed,
@@ -95,7 +103,7 @@ def _rename(amounts: Mapping[str, object], gpu: str) -> dict[str, str]:
     return {gpu if name == GPU else name: str(amount) for name, amount in amounts.items()}
 
 
-def _check(name: str, request: str, limit: str, most: str | None, container: str) -> None:
+def _check(name: str, request: str, limit: str, container: str) -> None:
     asked, allowed = _read(name, request), _read(name, limit)
     if "/" in name and asked != allowed:
         raise BadSpecError(
@@ -107,7 +115,19 @@ def _check(name: str, request: str, limit: str, most: str | None, container: str
             f"container {container} requests {request} of {name} and is limited to {limit};"
             " raise the limit or lower the request"
         )
-    if most is not None and allowed > _read(name, most):
+
+
+def _check_settings_maximum(name: str, limit: str, most: str | None, container: str) -> None:
+    if most is not None and _read(name, limit) > _read(name, most):
+        raise BadSpecError(
+            f"container {container} requests {limit} of {name} and task_resource.max in the settings"
+            f" of its run's project allows {most}; lower it in Resources, or have the setting raised"
+            " for later runs (flyte edit settings)"
+        )
+
+
+def _check_cluster_maximum(name: str, limit: str, most: str | None, container: str) -> None:
+    if most is not None and _read(name, limit) > _read(name, most):
         raise BadSpecError(
             f"container {container} requests {limit} of {name} and this cluster allows a container"
             f" {most} at most; lower it in Resources, or ask the cluster's operator for a higher maximum"

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from flyteidl2.core import tasks_pb2
+from flyteidl2.task import run_pb2
 
 from dataplane.agent.kube.objects import GRACE_ANNOTATION, Name, Object
 from dataplane.agent.runtimes.environment import substitute
@@ -165,7 +166,7 @@ class PodTemplates:
 
     def _complete(self, spec: dict[str, Any], own: TaskPodLayer, job: Job) -> dict[str, Any]:
         """Merge the run's and the system's layers over the task's."""
-        template, primary = job.task.template, own.primary
+        primary = own.primary
         spec = {**spec, "containers": [dict(each) for each in spec["containers"]]}
         if alias := spec.pop("serviceAccount", ""):  # the deprecated alias of serviceAccountName
             spec["serviceAccountName"] = alias
@@ -179,13 +180,13 @@ class PodTemplates:
                 )
         for container in spec.get("initContainers") or ():
             _settle(container, job)
-        for layer in self._layers(job, primary):
+        desired = self._accelerator(job, _find(spec, primary))
+        for layer in self._layers(job, primary, desired):
             spec = merge(spec, layer)
         self.security.of(job.assignment.key.run).require_account(
             str(spec.get("serviceAccountName") or ""), self.service_account, "serviceAccountName"
         )
-        desired = template.extended_resources.gpu_accelerator
-        if desired.WhichOneof("partition_size_value") == "unpartitioned" and desired.unpartitioned:
+        if desired is not None and desired.unpartitioned:
             accelerator = devices.find_accelerator(desired, self.accelerators)
             if accelerator.partition_label:
                 spec["affinity"] = devices.without_partitions(spec, accelerator)
@@ -208,7 +209,18 @@ class PodTemplates:
             source = {"secretRef": {"name": self.env_secret}}
             container["envFrom"] = [*(container.get("envFrom") or ()), source]
 
-    def _layers(self, job: Job, primary: str) -> Iterable[Object]:
+    def _accelerator(self, job: Job, container: Object) -> tasks_pb2.GPUAccelerator | None:
+        """Return the device whose nodes the pod needs; a default only for what requests devices."""
+        extended = job.task.template.extended_resources
+        desired = devices.choose_accelerator(extended, _resource_defaults(job))
+        if desired is None or extended.HasField("gpu_accelerator"):
+            return desired
+        accelerator = devices.find_accelerator(desired, self.accelerators)
+        return desired if devices.requests_device(container, accelerator) else None
+
+    def _layers(
+        self, job: Job, primary: str, desired: tasks_pb2.GPUAccelerator | None
+    ) -> Iterable[Object]:
         template = job.task.template
         yield {
             "volumes": [identity.volume(self.proxy)],
@@ -226,9 +238,9 @@ class PodTemplates:
         extended = template.extended_resources
         if extended.HasField("shared_memory"):
             yield devices.share_memory(extended.shared_memory, primary)
-        if extended.HasField("gpu_accelerator"):
-            accelerator = devices.find_accelerator(extended.gpu_accelerator, self.accelerators)
-            yield devices.placement(extended.gpu_accelerator, accelerator)
+        if desired is not None:
+            accelerator = devices.find_accelerator(desired, self.accelerators)
+            yield devices.placement(desired, accelerator)
         if job.interruptible:
             yield devices.place(self.interruptible)
         account = (
@@ -247,11 +259,13 @@ class PodTemplates:
         )
 
     def _rules(self, job: Job) -> resources.Rules:
-        text = job.run.spec.default_settings.task_resource_defaults
+        text = _resource_defaults(job)
+        desired = devices.choose_accelerator(job.task.template.extended_resources, text)
         return resources.Rules(
-            gpu=devices.name_of_gpu(job.task.template.extended_resources, self.accelerators),
+            gpu=devices.name_of_gpu(desired, self.accelerators),
             defaults={**self.defaults, **resources.read_amounts(text.requests)},
-            maxima=resources.least(resources.read_amounts(text.max), self.maxima),
+            maxima=self.maxima,
+            settings_maxima=resources.read_amounts(text.max),
         )
 
     def _fence_of(self, job: Job) -> Fence | None:
@@ -325,6 +339,10 @@ def _settle(container: dict[str, Any], job: Job) -> None:
     powers = (security.get("capabilities") or {}).get("add") or ()
     if not security.get("privileged") and not {"SYS_ADMIN", "CAP_SYS_ADMIN"} & set(powers):
         container["securityContext"] = {"allowPrivilegeEscalation": False, **security}
+
+
+def _resource_defaults(job: Job) -> run_pb2.TaskResourceDefaults:
+    return job.run.spec.default_settings.task_resource_defaults
 
 
 def _find(spec: Object, name: str) -> Object:

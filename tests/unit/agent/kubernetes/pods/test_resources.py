@@ -87,7 +87,7 @@ def test_default_is_capped_at_the_clusters_maximum() -> None:
     assert ask(None, tiny) == both(cpu="1", memory="512Mi")
 
 
-def test_run_overrides_defaults_and_maxima() -> None:
+def test_settings_of_a_run_override_defaults_and_maxima() -> None:
     def entries(**amounts: str) -> list[tasks_pb2.Resources.ResourceEntry]:
         names = tasks_pb2.Resources.ResourceName
         return [
@@ -104,7 +104,9 @@ def test_run_overrides_defaults_and_maxima() -> None:
     greedy = serialise(make_task(resources=flyte.Resources(memory="5Gi")), default_settings=raw)
 
     assert main_container(build(usual))["resources"] == both(cpu="1", memory="3Gi")
-    with pytest.raises(BadSpecError, match="allows a container 4Gi at most"):
+    with pytest.raises(
+        BadSpecError, match=r"task_resource.max in the settings of its run.s project allows 4Gi"
+    ):
         build(greedy)
 
 
