@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from httpx import _config
 from hypothesis import settings
 
 pytest_plugins = [
@@ -19,6 +21,10 @@ pytest_plugins = [
 settings.register_profile("volary", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # for make coverage
 settings.load_profile("volary")
+
+# Of every call of a test that says nothing else: it detects a hang, and httpx's own five seconds
+# are less than an answer takes on a machine with other work. httpx has no public means for it.
+vars(_config.DEFAULT_TIMEOUT_CONFIG).update(vars(httpx.Timeout(60)))
 
 
 @pytest.fixture(autouse=True)

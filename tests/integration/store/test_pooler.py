@@ -99,7 +99,7 @@ async def test_notification_of_a_pooled_transaction_reaches_the_direct_listener(
     database: Database, pooled_postgres: PooledPostgres
 ) -> None:
     notifications = listen(pooled_postgres.direct_url)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await anext(notifications) is None  # it listens now
         async with database.for_org(OrgName("acme")) as tx:
             await notify_own_work(tx)

@@ -145,7 +145,7 @@ async def test_log_packing_can_be_cancelled(path: Path, monkeypatch: pytest.Monk
         return b""
 
     monkeypatch.setattr(logs, "_pack_piece", pack_without_end)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         packing = tasks.create_task(pack_log(path))
         await asyncio.to_thread(packed.wait)
         packing.cancel()

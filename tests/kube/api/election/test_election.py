@@ -22,6 +22,13 @@ SHORT = Terms(
     poll_interval=timedelta(seconds=0.2),
 )
 
+HOURS = Terms(
+    lease_duration=timedelta(hours=4),
+    renew_deadline=timedelta(hours=3),
+    renew_interval=timedelta(hours=2),
+    poll_interval=timedelta(hours=1),
+)
+
 
 class Candidate:
     """An agent that only leads, and records when."""
@@ -199,9 +206,9 @@ async def test_leader_that_lost_lease_waits_and_leads_again(kubes: list[Kube], p
 async def test_restarted_container_of_leader_pod_leads_at_once(
     kubes: list[Kube], place: str
 ) -> None:
-    await Election(kubes[0], Name(place, "agent"), "pod", SystemClock())._acquire()
-    again = Candidate(kubes[1], place, "pod")
-    async with asyncio.timeout(2), asyncio.TaskGroup() as tasks:
+    await Election(kubes[0], Name(place, "agent"), "pod", SystemClock(), HOURS)._acquire()
+    again = Candidate(kubes[1], place, "pod", HOURS)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:  # its old lease lasts for hours
         task = tasks.create_task(again.run())
         await again.leading.wait()
         task.cancel()
