@@ -41,6 +41,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
+from controlplane.loops.unused_cache_entries import UnusedCacheEntries
 from controlplane.people import is_linked
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
@@ -51,6 +52,7 @@ from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.bootstrap import bootstrap
+from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
@@ -113,7 +115,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     forwarded_calls = ForwardedCalls(link_database, clock)
     live = LiveCalls()
 
-    actions = Actions(database, feeds, clock)
+    cache_checks = CacheChecks(database, blobs, clock)
+    actions = Actions(database, feeds, clock, cache_checks=cache_checks)
     secret_keys = read_secret_keys(settings.secret_keys)
     secrets = Secrets(database, clock, secret_keys, list_named_secrets)
     tasks = Tasks(database, clock)
@@ -140,7 +143,15 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public_url=settings.listeners.public_url,
     )
     settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
-    runs = Runs(database, feeds, clock, tasks=tasks, data=data, settings=settings_of_runs)
+    runs = Runs(
+        database,
+        feeds,
+        clock,
+        tasks=tasks,
+        data=data,
+        settings=settings_of_runs,
+        cache_checks=cache_checks,
+    )
 
     logins: Logins | None = None
     authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
@@ -255,6 +266,12 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     pending_reasons = PendingReasonRecorder(
         loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
     )
+    unused_entries = UnusedCacheEntries(
+        loop_database,
+        clock,
+        keep=settings.cache.keep_unused,
+        every=settings.cache.delete_every,
+    )
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
 
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
@@ -291,6 +308,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(timeouts.run(), name="timeouts")
                 servers.create_task(partitions.run(), name="event partitions")
                 servers.create_task(pending_reasons.run(), name="pending reasons")
+                servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum, auto
 
+from controlplane.core.caching import CacheRequest, CacheSource, CacheStatus
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -113,7 +114,7 @@ class NewAction:
     info: TaskInfo
     input_uri: str
     group: str = ""
-    cache_key: str = ""
+    cache: CacheRequest | None = None
     queue: str = ""
     trace: TraceInfo | None = None
     condition: ConditionInfo | None = None
@@ -161,6 +162,8 @@ class ActionRow:
     source: RunSource
     labels: Mapping[str, str]
     change: int  # the run's sequence number of its latest change
+    cache_status: CacheStatus = CacheStatus.DISABLED
+    cached_from: CacheSource | None = None  # set if it got the outputs of an earlier attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

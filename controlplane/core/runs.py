@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
+from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
 from shared.model.ids import ActionKey, Digest, DomainName, ProjectName, RunKey
 
@@ -32,7 +33,9 @@ class NewRun:
     run_base: str
     labels: Mapping[str, str] = field(default_factory=dict)
     source: RunSource = RunSource.UNSPECIFIED
-    cache_key: str = ""
+    cache: CacheRequest | None = None
+    overwrite_cache: bool = False  # of all its actions: no lookup, results replace entries
+    is_cache_global: bool = True  # entries of other projects and domains count, too
     queue: str = ""
     raw_data_base: str = ""  # "": below run_base
     max_action_concurrency: int = 0  # 0 for no limit

@@ -1,5 +1,6 @@
 """Parses rows of actions into model values, and lists the columns that this needs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -7,6 +8,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
+from controlplane.core.caching import CacheSource, CacheStatus
 from controlplane.core.layout import output_prefix
 from shared.model.ids import (
     ActionId,
@@ -30,7 +32,7 @@ ACTION_COLUMNS = """
     a.phase, a.attempts, a.change, a.created_at, a.updated_at, a.started_at, a.ended_at,
     a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
     a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.condition_type, a.value,
-    a.signalled_by,
+    a.signalled_by, a.cache_status, a.cached_from,
     r.created_by, r.source, r.labels, r.run_base
 """
 
@@ -89,6 +91,8 @@ class ActionColumns(KeyColumns, FailureColumns, Protocol):
     condition_type: bytes | None
     value: bytes | None
     signalled_by: str
+    cache_status: int
+    cached_from: Sequence[str] | None
     created_by: str
     source: int
     labels: Mapping[str, str]
@@ -171,4 +175,20 @@ def parse_action(row: ActionColumns) -> ActionRow:
         source=parse_enum(row.source, RunSource.UNSPECIFIED),
         labels=row.labels,
         change=row.change,
+        cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
+        cached_from=_parse_source(row.cached_from),
     )
+
+
+def _parse_source(stored: Sequence[str] | None) -> CacheSource | None:
+    if stored is None:
+        return None
+    project, domain, run, action, attempt = stored
+    key = RunKey(ProjectName(project), DomainName(domain), RunName(run))
+    return CacheSource(action=ActionKey(key, ActionName(action)), attempt=int(attempt))
+
+
+def render_source(source: CacheSource) -> str:
+    """Render a source as the JSON of ``actions.cached_from``."""
+    run = source.action.run
+    return json.dumps([run.project, run.domain, run.name, source.action.name, str(source.attempt)])

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.store import (
     agent_tables,
+    cache_tables,
     columns,
     credential_tables,
     dispatch_tables,
@@ -43,6 +44,7 @@ from shared.model.phases import TERMINAL
 metadata = columns.metadata
 _OTHER_MODULES = (
     agent_tables,
+    cache_tables,
     credential_tables,
     dispatch_tables,
     identity_tables,
@@ -153,6 +155,9 @@ runs = Table(
     Column("spawned_by", Uuid),  # the run whose task started it
     # The request's own RunSpec, where settings of its scope changed it; to know a repeated one.
     Column("requested_spec", LargeBinary),
+    Column("cache_overwrite", Boolean, nullable=False, server_default="false"),
+    # Where else it finds cached results (core.caching.readable_scopes); NULL: in the whole org.
+    Column("cache_scopes", JSONB, server_default="[]"),
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -201,6 +206,8 @@ actions = Table(
     Column("condition_type", LargeBinary),  # flyteidl2.core.LiteralType
     Column("value", LargeBinary),  # flyteidl2.core.Literal
     _text("signalled_by"),
+    Column("cache_status", SmallInteger, nullable=False, server_default="0"),
+    Column("cached_from", JSONB),  # [project, domain, run, action, attempt] of its outputs
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
     Index(None, "org", "parent_id", "name"),

@@ -15,6 +15,7 @@ from controlplane.core.actions import (
     Page,
     SnapshotEnd,
 )
+from controlplane.core.caching import CacheCheck
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
@@ -31,9 +32,11 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch.aborts import abort
 from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.caching import Lookup
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import actions as store, lists as store_lists
 from controlplane.store.resources.runs import find_run, get_change
+from controlplane.usecases.cache_checks import CacheChecks
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -69,7 +72,14 @@ class _LockedKey:
 class Actions:
     """Use cases of actions; ``enqueue`` waits until ``run`` commits it."""
 
-    def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        feeds: Feeds,
+        clock: Clock,
+        *,
+        cache_checks: CacheChecks,
+    ) -> None:
         self._database = database
         self._feeds = feeds
         self._clock = clock
@@ -85,11 +95,18 @@ class Actions:
             most_waiting=MOST_WAITING,
             shared_fate=(UnavailableError,),
         )
+        self._checks: Batcher[OrgName, Lookup, CacheCheck] = Batcher(
+            cache_checks.check,
+            most=MOST_IN_A_COMMIT,
+            most_waiting=MOST_WAITING,
+            shared_fate=(UnavailableError,),
+        )
         self._lock_waiters = asyncio.Semaphore(LOCK_WAITERS)
 
     async def run(self) -> None:
         """Commit enqueue requests in batches, until cancelled."""
         async with asyncio.TaskGroup() as batchers:
+            batchers.create_task(self._checks.run(), name="cache checks")
             batchers.create_task(self._enqueues.run(), name="enqueues")
             batchers.create_task(self._enqueues_of_locked.run(), name="enqueues of locked runs")
 
@@ -103,6 +120,10 @@ class Actions:
         caller.require(Permission.ACTION_ENQUEUE, new.key.run.project, new.key.run.domain)
         request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
+            if new.cache is not None:
+                lookup = Lookup(id=request.id, run=new.key.run, request=new.cache)
+                check = await self._checks.submit(caller.org, lookup)
+                request = replace(request, cache_check=check)
             answer = await self._submit(caller.org, request)
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, Page
+from controlplane.core.caching import readable_scopes
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
@@ -33,18 +34,21 @@ from controlplane.core.tasks import TaskKey
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.caching import Lookup, RootSettings
 from controlplane.store.resources import (
     actions as store_actions,
     lists as store_lists,
     runs as store,
 )
+from controlplane.store.resources.runs import RootCache
 from controlplane.usecases.actions import refresh
+from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
-from shared.model.ids import ROOT, RunId, RunKey
+from shared.model.ids import ROOT, ActionId, RunId, RunKey
 from shared.model.phases import TERMINAL
 
 log = logging.getLogger(__name__)
@@ -69,6 +73,7 @@ class Runs:
         tasks: Tasks,
         data: Data,
         settings: ScopedSettings,
+        cache_checks: CacheChecks,
     ) -> None:
         self._database = database
         self._feeds = feeds
@@ -76,6 +81,7 @@ class Runs:
         self._tasks = tasks
         self._data = data
         self._settings = settings
+        self._cache_checks = cache_checks
 
     async def create(
         self,
@@ -106,15 +112,27 @@ class Runs:
         now = available_at = self._clock.now()
         if inputs is not None:
             new = replace(new, input_uri=self._data.locate_inputs(caller, inputs))
-            available_at = now + INPUTS_GRACE
+            if new.cache is not None:
+                # Before the run, which may be a hit: that has succeeded as soon as it is seen.
+                await self._write_inputs(new, self._data.upload_inputs(caller, inputs))
+                inputs = None
+            else:
+                available_at = now + INPUTS_GRACE
+        run_id = RunId(new_uuid(now))
+        cache = RootCache(
+            scopes=readable_scopes(caller, is_global=new.is_cache_global),
+            check=None,
+        )
+        cache = await self._check_cached(caller, run_id, new, cache)
         async with self._database.for_org(caller.org) as tx:
             created, run = await store.create_run(
                 tx,
-                RunId(new_uuid(now)),
+                run_id,
                 new,
                 by=caller.subject,
                 now=now,
                 available_at=available_at,
+                cache=cache,
             )
             _require_created(created, new)
             roots = await store_actions.list_roots(tx, [run])
@@ -125,6 +143,17 @@ class Runs:
             extra={"run": str(new.key.run), "task": new.info.name, "by": caller.subject},
         )
         return roots[0]
+
+    async def _check_cached(
+        self, caller: Caller, run: RunId, new: NewRun, cache: RootCache
+    ) -> RootCache:
+        """Check that the outputs that the root would get from the cache exist."""
+        if new.cache is None:
+            return cache
+        lookup = Lookup(id=ActionId(run), run=new.key.run, request=new.cache)
+        settings = RootSettings(scopes=cache.scopes, overwrites=new.overwrite_cache)
+        [check] = await self._cache_checks.check(caller.org, [lookup], root=settings)
+        return replace(cache, check=check)
 
     def _require_access(self, caller: Caller, new: NewRun) -> None:
         """Raise unless the caller may write where the run's data goes, and read where it is from."""
@@ -145,18 +174,11 @@ class Runs:
         replica stops in between, a repeated request or ``INPUTS_GRACE`` lets the run start.
         """
         try:
-            async with asyncio.timeout(INPUTS_TIMEOUT.total_seconds()):
-                await self._data.store_inputs(new.input_uri, inputs.body)
-        except (RequestError, UnavailableError, TimeoutError) as error:
+            await self._write_inputs(new, self._data.store_inputs(new.input_uri, inputs.body))
+        except (RequestError, UnavailableError):
             async with self._database.for_org(caller.org) as tx:
                 await store.discard_run(tx, run, self._clock.now())
-            if isinstance(error, RequestError):
-                raise
-            reason = str(error) or f"it took longer than {INPUTS_TIMEOUT}"
-            log.warning("inputs not stored", extra={"run": str(new.key.run), "reason": reason})
-            raise UnavailableError(
-                f"the inputs of run {new.key.run} could not be stored: {reason}; try again"
-            ) from error
+            raise
         async with self._database.for_org(caller.org) as tx:
             await store.make_available(tx, run, self._clock.now())
             roots = await store_actions.list_roots(tx, [run])
@@ -165,6 +187,18 @@ class Runs:
                 f"the inputs of run {new.key.run} could not be stored by another request; try again"
             )
         return roots
+
+    async def _write_inputs(self, new: NewRun, writing: Awaitable[object]) -> None:
+        """Wait until the run's inputs are in the store; RequestError, UnavailableError."""
+        try:
+            async with asyncio.timeout(INPUTS_TIMEOUT.total_seconds()):
+                await writing
+        except (UnavailableError, TimeoutError) as error:
+            reason = str(error) or f"it took longer than {INPUTS_TIMEOUT}"
+            log.warning("inputs not stored", extra={"run": str(new.key.run), "reason": reason})
+            raise UnavailableError(
+                f"the inputs of run {new.key.run} could not be stored: {reason}; try again"
+            ) from error
 
     async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
         """Abort a run; actions that have ended keep their phase."""

@@ -1,9 +1,10 @@
-"""Builds the use cases of runs for tests."""
+"""Builds the use cases of runs and actions for tests."""
 
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
@@ -13,11 +14,15 @@ from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
 
 
+def make_actions(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Actions:
+    return Actions(database, feeds, clock, cache_checks=CacheChecks(database, blobs, clock))
+
+
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:
     data = Data(
         blobs,
         clock,
-        actions=Actions(database, feeds, clock),
+        actions=make_actions(database, feeds, clock, blobs),
         projects=Projects(database, clock),
         keys=SigningKeys(current=SigningKey(b"k" * 32)),
         public_url="http://public",
@@ -29,4 +34,5 @@ def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) 
         tasks=Tasks(database, clock),
         data=data,
         settings=ScopedSettings(database, clock, base=blobs.base),
+        cache_checks=CacheChecks(database, blobs, clock),
     )

@@ -41,6 +41,7 @@ from controlplane.core.actions import (
     AttemptDetail,
     PhaseChange,
 )
+from controlplane.core.caching import CacheSource, status_of_attempt
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
@@ -72,7 +73,7 @@ def render_action_details(detail: ActionDetail) -> ActionDetails:
         id=keys.render_action(row.org, row.key),
         metadata=_render_metadata(row),
         status=_render_status(row),
-        attempts=[_render_attempt(attempt) for attempt in detail.attempts],
+        attempts=_render_attempts(detail),
     )
     if row.phase is Phase.ABORTED:
         details.abort_info.CopyFrom(
@@ -166,12 +167,47 @@ def _render_status(row: ActionRow) -> ActionStatus:
     # A trace is enqueued after it began, so its own start time counts.
     started_at = min(row.created_at, row.started_at or row.created_at)
     status = ActionStatus(
-        phase=row.phase.value, start_time=started_at, attempts=max(row.attempts, 1)
+        phase=row.phase.value,
+        start_time=started_at,
+        attempts=max(row.attempts, 1),
+        cache_status=row.cache_status.value,
     )
     if row.ended_at is not None:
         status.end_time.FromDatetime(row.ended_at)
         status.duration_ms = max(0, round((row.ended_at - started_at).total_seconds() * 1000))
     return status
+
+
+def _render_attempts(detail: ActionDetail) -> Sequence[ActionAttempt]:
+    """Render the attempts; an action with cached outputs has one that no cluster ran."""
+    row = detail.row
+    if row.cached_from is not None:
+        return [_render_cached(row, row.cached_from)]
+    rendered = []
+    for attempt in detail.attempts:
+        message = _render_attempt(attempt)
+        is_last = attempt is detail.attempts[-1]
+        message.cache_status = status_of_attempt(row.cache_status, is_last=is_last).value
+        rendered.append(message)
+    return rendered
+
+
+def _render_cached(row: ActionRow, source: CacheSource) -> ActionAttempt:
+    outputs = layout.outputs_uri(row.output_uri) if row.output_uri else ""
+    rendered = ActionAttempt(
+        attempt=1,
+        phase=row.phase.value,
+        start_time=row.started_at or row.created_at,
+        outputs=OutputReferences(output_uri=outputs),
+        cache_status=row.cache_status.value,
+    )
+    if row.ended_at is not None:
+        rendered.end_time.FromDatetime(row.ended_at)
+    if source.action.run.name:
+        found = rendered.cache_metadata.source_action_attempt
+        found.action_id.CopyFrom(keys.render_action(row.org, source.action))
+        found.attempt = source.attempt
+    return rendered
 
 
 def _render_attempt(attempt: AttemptDetail) -> ActionAttempt:

@@ -1,7 +1,5 @@
 """Parses and renders messages of the data proxy."""
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +20,7 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from google.protobuf.message import DecodeError
 
+from controlplane.api.convert.cache_keys import hash_inputs
 from controlplane.api.convert.environments import list_pod_containers
 from controlplane.api.convert.keys import parse_project, parse_run
 from controlplane.api.convert.strings import parse_uri
@@ -76,8 +75,8 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
     """
     Fill in the task's default inputs, and compute the hash that is its cache key's input part.
 
-    The hash is over all named values in the order of their names, without those that the task
-    excludes from its cache key and without the context, which is no input.
+    The hash is the one that the SDK computes for a child action with the same inputs, which are in
+    the order of the task's interface; lists within lists are told apart, which the SDK does not.
     """
     _check_literals(given.literals)
     inputs = Inputs()
@@ -86,16 +85,15 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
     for default in spec.default_inputs:
         if default.name not in named and default.parameter.HasField("default"):
             inputs.literals.add(name=default.name, value=default.parameter.default)
-    ignored = set(spec.task_template.metadata.cache_ignore_input_vars)
-    hashed = Inputs(
-        literals=sorted(
-            (literal for literal in inputs.literals if literal.name not in ignored),
-            key=lambda literal: literal.name,
-        )
+    template = spec.task_template
+    declared = {entry.key: at for at, entry in enumerate(template.interface.inputs.variables)}
+    ordered = sorted(
+        inputs.literals,
+        key=lambda literal: (declared.get(literal.name, len(declared)), literal.name),
     )
-    digest = hashlib.sha256(hashed.SerializeToString(deterministic=True)).digest()
     return PreparedInputs(
-        body=inputs.SerializeToString(deterministic=True), hash=b64encode(digest).decode()
+        body=inputs.SerializeToString(deterministic=True),
+        hash=hash_inputs(ordered, set(template.metadata.cache_ignore_input_vars)),
     )
 
 

@@ -14,6 +14,7 @@ from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction, T
 from google.protobuf.message import DecodeError
 
 from controlplane.api.convert import keys
+from controlplane.api.convert.cache_keys import parse_child_cache
 from controlplane.api.convert.specs import (
     parse_condition_spec,
     parse_task_spec,
@@ -29,6 +30,7 @@ from controlplane.core.actions import (
     TaskInfo,
     TraceInfo,
 )
+from controlplane.core.caching import CacheRequest
 from controlplane.core.errors import InvalidError
 from shared.model.ids import ROOT
 from shared.model.phases import Phase
@@ -54,7 +56,7 @@ class _KindFields:
     type: ActionType
     spec: Spec
     info: TaskInfo
-    cache_key: str = ""
+    cache: CacheRequest | None = None
     queue: str = ""
     trace: TraceInfo | None = None
     condition: ConditionInfo | None = None
@@ -76,7 +78,7 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
         info=fields.info,
         input_uri=parse_uri(message.input_uri, "input_uri"),
         group=parse_label(message.group),
-        cache_key=fields.cache_key,
+        cache=fields.cache,
         queue=fields.queue,
         trace=fields.trace,
         condition=fields.condition,
@@ -99,7 +101,7 @@ def _parse_task(message: TaskAction) -> _KindFields:
         type=ActionType.TASK,
         spec=spec,
         info=info,
-        cache_key=parse_text(message.cache_key.value, "task.cache_key", most=256),
+        cache=parse_child_cache(message.spec.task_template, message.cache_key.value),
         queue=parse_text(message.queue, "task.queue", most=256),
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from flyteidl2.common.run_pb2 import RelationType
-from flyteidl2.task.run_pb2 import RunSpec
+from flyteidl2.task.run_pb2 import CacheLookupScope, RunSpec
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import Run, RunDetails
 from flyteidl2.workflow.run_service_pb2 import (
@@ -23,6 +23,7 @@ from controlplane.api.convert.applied_settings import (
     drop_client_defaults,
     require_within,
 )
+from controlplane.api.convert.cache_keys import parse_root_cache
 from controlplane.api.convert.data import parse_code_bundle, prepare_inputs
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
@@ -96,11 +97,15 @@ def parse_run_request(
     code_bundle = parse_code_bundle(task)
     if request.WhichOneof("input_wrapper") == "offloaded_input_data":
         uri = parse_offloaded(request, org, base)
-        return RunRequest(new=replace(new, input_uri=uri), code_bundle=code_bundle, inputs=None)
+        cache = parse_root_cache(task.task_template, request.offloaded_input_data.inputs_hash)
+        new = replace(new, input_uri=uri, cache=cache)
+        return RunRequest(new=new, code_bundle=code_bundle, inputs=None)
+    prepared = prepare_inputs(request.inputs, task)
+    new = replace(new, cache=parse_root_cache(task.task_template, prepared.hash))
     inputs = InputsUpload(
         project=key.project,
         domain=key.domain,
-        body=prepare_inputs(request.inputs, task).body,
+        body=prepared.body,
         base=applied.run_base_dir,
     )
     return RunRequest(new=new, code_bundle=code_bundle, inputs=inputs)
@@ -133,6 +138,9 @@ def _parse_new_run(
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
         started_at=_parse_start(request, settings),
         spawned_by=_parse_spawner(settings),
+        overwrite_cache=settings.overwrite_cache or settings.cache_config.overwrite_cache,
+        is_cache_global=settings.cache_config.cache_lookup_scope
+        != CacheLookupScope.CACHE_LOOKUP_SCOPE_PROJECT_DOMAIN,
     )
 
 

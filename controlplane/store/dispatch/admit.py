@@ -7,11 +7,14 @@ locked: its requests are answered BUSY, so that one locked run delays no other r
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 
 from controlplane.core.actions import ActionType, NewAction
+from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
 from controlplane.core.queues import Queue
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.caching import Lookup, find_entries
 from controlplane.store.dispatch.concurrency import WAITS_IN_QUEUE
 from controlplane.store.notify.changes import Counters
 from controlplane.store.resources.queues import lock_free_queues, lock_queues
@@ -37,6 +40,7 @@ class Enqueued(Enum):
 class Enqueue:
     id: ActionId  # the id of the action if it is new
     action: NewAction
+    cache_check: CacheCheck | None = None
 
 
 _RUNS = f"""
@@ -89,6 +93,11 @@ class Admitted:
     request: Enqueue
     run: LockedRun
     queue: Queue
+    cached: CacheResult = UNCACHED
+
+    @property
+    def is_hit(self) -> bool:
+        return self.cached.entry is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +110,13 @@ class Admission:
     counters: Counters
 
 
-async def admit(tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool) -> Admission:
+async def admit(
+    tx: OrgTx, requests: Sequence[Enqueue], now: datetime, *, skip_locked: bool
+) -> Admission:
     """
     Lock the requests' runs and queues until commit, and use up the queues' depth.
+
+    Those that have a key are looked up in the cache; a hit needs no capacity of its queue.
 
     Refused are requests whose run does not exist (NO_RUN) or is locked (BUSY), and, unless
     their actions exist already, those whose queue does not exist or is full.
@@ -126,6 +139,7 @@ async def admit(tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool) ->
         capacities, locked_queues = await lock_free_queues(tx, names.values())
     else:
         capacities = await lock_queues(tx, names.values())
+    cached = await _find_cached(tx, known, now)
     admitted: list[Admitted] = []
     without_slot: list[Admitted] = []
     for request in known:
@@ -136,8 +150,14 @@ async def admit(tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool) ->
         elif queue is None:
             refused[request.id] = Enqueued.NO_QUEUE
         else:
-            has_slot = request.action.type is not ActionType.TASK or capacities.take(name)
-            entering = Admitted(request, runs[request.action.key.run], queue)
+            entering = Admitted(
+                request,
+                runs[request.action.key.run],
+                queue,
+                cached.get(request.id, UNCACHED),
+            )
+            is_dispatched = request.action.type is ActionType.TASK and not entering.is_hit
+            has_slot = not is_dispatched or capacities.take(name)
             (admitted if has_slot else without_slot).append(entering)
     only_children = await _find_only_children(tx, without_slot)
     for entering in without_slot:
@@ -146,6 +166,23 @@ async def admit(tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool) ->
         else:
             refused[entering.request.id] = Enqueued.QUEUE_FULL
     return Admission(admitted=admitted, refused=refused, runs=runs, counters=counters)
+
+
+async def _find_cached(
+    tx: OrgTx, requests: Sequence[Enqueue], now: datetime
+) -> Mapping[ActionId, CacheResult]:
+    """Look up the requests that have a cache key: one statement, and none without such a request."""
+    lookups = [
+        Lookup(
+            id=request.id,
+            run=request.action.key.run,
+            request=request.action.cache,
+            check=request.cache_check,
+        )
+        for request in requests
+        if request.action.cache is not None
+    ]
+    return await find_entries(tx, lookups, now)
 
 
 def _queue_name(request: Enqueue, runs: Mapping[RunKey, LockedRun]) -> str:

@@ -14,14 +14,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.core.actions import ActionType, NewAction
+from controlplane.core.actions import ActionType
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.admit import Admission, Admitted, Enqueue, Enqueued, admit
+from controlplane.store.dispatch.caching import touch_entries
 from controlplane.store.dispatch.cascades import above
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import is_live
 from controlplane.store.resources.specs import save_specs
+from controlplane.store.rows import render_source
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId
 from shared.model.phases import Phase
@@ -34,18 +36,19 @@ _INSERT = statement(f"""
     function="text", phase="smallint", change="bigint", created_at_="timestamptz",
     started_at_="timestamptz", ended_at_="timestamptz", due_at_="timestamptz",
     output_uri="text", error_code="text", error_kind="smallint", error_message="text",
-    error_recoverable="boolean", condition_type="bytea",
+    error_recoverable="boolean", condition_type="bytea", cache_status="smallint",
+    cached_from="jsonb",
 )}
 INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name, cache_key,
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
-                     condition_type)
+                     condition_type, cache_status, cached_from)
 SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
-       n.condition_type
+       n.condition_type, n.cache_status, n.cached_from
 FROM n
 CROSS JOIN LATERAL (
     SELECT p.id, p.phase FROM actions p
@@ -106,13 +109,14 @@ async def enqueue(
     ``skip_locked``: answer BUSY for those whose run or queue another transaction has locked.
     """
     await tx.plan_for(len(requests))
-    admission = await admit(tx, requests, skip_locked=skip_locked)
+    admission = await admit(tx, requests, now, skip_locked=skip_locked)
     inserted = await insert(tx, admission.admitted, admission.counters, now)
     pools = await dispatch(tx, inserted, now)
     answers = dict.fromkeys((each.admitted.request.id for each in inserted), Enqueued.CREATED)
     others = [request for request in requests if request.id not in answers]
     answers |= await classify(tx, others, admission)
     if inserted:
+        await _touch_hits(tx, inserted, now)
         await notify(tx, admission.counters, work=pools)
     return [answers[request.id] for request in requests]
 
@@ -141,25 +145,30 @@ async def insert(
             "spec": [action.spec.digest for action in actions],
             "input_uri": [action.input_uri for action in actions],
             "group_name": [action.group for action in actions],
-            "cache_key": [action.cache_key for action in actions],
+            "cache_key": [action.cache.key if action.cache else "" for action in actions],
             "task_name": [action.info.name for action in actions],
             "task_version": [action.info.version for action in actions],
             "task_type": [action.info.task_type for action in actions],
             "short_name": [action.info.short_name for action in actions],
             "environment": [action.info.environment for action in actions],
             "function": [action.info.function for action in actions],
-            "phase": [_first_phase(action).value for action in actions],
+            "phase": [_first_phase(each).value for each in admitted],
             "change": [counters.next(each.run.id) for each in admitted],
             "created_at_": [a.trace.started_at if a.trace else now for a in actions],
-            "started_at_": [a.trace.started_at if a.trace else None for a in actions],
-            "ended_at_": [a.trace.ended_at if a.trace else None for a in actions],
-            "due_at_": [_due_at(action, now) for action in actions],
-            "output_uri": [a.trace.output_uri if a.trace else "" for a in actions],
+            "started_at_": [_started_at(each, now) for each in admitted],
+            "ended_at_": [_ended_at(each, now) for each in admitted],
+            "due_at_": [_due_at(each, now) for each in admitted],
+            "output_uri": [_output_uri(each) for each in admitted],
             "error_code": [f.code if f else None for f in failures],
             "error_kind": [f.kind.value if f else None for f in failures],
             "error_message": [f.message if f else None for f in failures],
             "error_recoverable": [f.recoverable if f else None for f in failures],
             "condition_type": [a.condition.literal_type if a.condition else None for a in actions],
+            "cache_status": [each.cached.status.value for each in admitted],
+            "cached_from": [
+                render_source(each.cached.entry.source) if each.cached.entry else None
+                for each in admitted
+            ],
             "now": now,
         },
     )
@@ -173,9 +182,13 @@ async def dispatch(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> Co
     """
     Make the tasks among new actions available for leasing; return the pools that have work.
 
-    Traces and conditions are not dispatched: no cluster runs them.
+    Traces, conditions and hits of the cache are not dispatched: no cluster runs them.
     """
-    tasks = [each for each in inserted if each.admitted.request.action.type is ActionType.TASK]
+    tasks = [
+        each
+        for each in inserted
+        if each.admitted.request.action.type is ActionType.TASK and not each.admitted.is_hit
+    ]
     if not tasks:
         return ()
     of = [each.admitted for each in tasks]
@@ -238,10 +251,20 @@ async def classify(
     return answers
 
 
-def _first_phase(action: NewAction) -> Phase:
+async def _touch_hits(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> None:
+    hits = [
+        (each.admitted.request.action.cache, each.admitted.cached.entry)
+        for each in inserted
+        if each.admitted.request.action.cache and each.admitted.cached.entry
+    ]
+    await touch_entries(tx, hits, now)
+
+
+def _first_phase(admitted: Admitted) -> Phase:
+    action = admitted.request.action
     match action.type:
         case ActionType.TASK:
-            return Phase.QUEUED
+            return Phase.SUCCEEDED if admitted.is_hit else Phase.QUEUED
         case ActionType.TRACE:
             return action.trace.phase if action.trace else Phase.SUCCEEDED
         case ActionType.CONDITION:
@@ -250,7 +273,31 @@ def _first_phase(action: NewAction) -> Phase:
             raise ValueError("a new action has no type")
 
 
-def _due_at(action: NewAction, now: datetime) -> datetime | None:
+def _started_at(admitted: Admitted, now: datetime) -> datetime | None:
+    trace = admitted.request.action.trace
+    if trace:
+        return trace.started_at
+    return now if admitted.is_hit else None
+
+
+def _ended_at(admitted: Admitted, now: datetime) -> datetime | None:
+    trace = admitted.request.action.trace
+    if trace:
+        return trace.ended_at
+    return now if admitted.is_hit else None
+
+
+def _output_uri(admitted: Admitted) -> str:
+    if admitted.cached.entry:
+        return admitted.cached.entry.output_uri
+    trace = admitted.request.action.trace
+    return trace.output_uri if trace else ""
+
+
+def _due_at(admitted: Admitted, now: datetime) -> datetime | None:
+    action = admitted.request.action
+    if admitted.is_hit:
+        return None
     if action.type is ActionType.TASK:
         return due_at(action.spec.policy, Phase.QUEUED, created_at=now, available_at=now)
     if action.condition and action.condition.timeout:

@@ -12,9 +12,11 @@ from datetime import datetime
 from uuid import UUID
 
 from controlplane.core import attempts as rules
+from controlplane.core.caching import CacheStatus
 from controlplane.core.queues import ANY_POOL
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.caching import store_entries
 from controlplane.store.dispatch.cascades import PARENT_ENDED, EndedParent, end_descendants
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import may_be_retried, may_become
@@ -102,6 +104,7 @@ class LeasedAttempt:
     created_at: datetime  # of the action
     available_at: datetime
     accepted_at: datetime | None
+    cache_status: CacheStatus = CacheStatus.DISABLED  # of the action
     state: rules.AttemptState
 
 
@@ -138,6 +141,15 @@ async def write_outcomes(
         if o.state.attempt.action in moved and o.state.action_phase in TERMINAL
     ]
     below = await end_descendants(tx, counters, parents, now)
+    await store_entries(
+        tx,
+        [
+            (o.state.attempt, o.state.output_uri, leased.cache_status)
+            for leased, o in outcomes
+            if o.state.attempt.action in moved and o.state.action_phase is Phase.SUCCEEDED
+        ],
+        now,
+    )
     await notify(
         tx,
         counters,

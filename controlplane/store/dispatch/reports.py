@@ -16,6 +16,7 @@ from sqlalchemy import Row
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
+from controlplane.core.caching import CacheStatus
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.cascades import lock_dispatches
 from controlplane.store.dispatch.outcomes import LeasedAttempt, write_outcomes
@@ -38,6 +39,7 @@ _STATES = statement(f"""
 SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_failures,
        d.preemptions, d.cluster, d.stop_reason IS NOT NULL AS stop_wanted, d.available_at,
        d.accepted_at, a.phase AS action_phase, a.created_at,
+       a.cache_status,
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
        t.output_uri, t.report_uri, t.log_uri, t.log_links,
@@ -175,6 +177,7 @@ def _parse_leased(row: Row[tuple[object, ...]]) -> LeasedAttempt:
         created_at=row.created_at,
         available_at=row.available_at,
         accepted_at=row.accepted_at,
+        cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
         state=state,
     )
 

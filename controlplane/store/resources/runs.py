@@ -1,5 +1,7 @@
 """Creates runs with their root action, and finds them by name."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
@@ -7,37 +9,49 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.actions import ActionType
+from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.caching import (
+    Lookup,
+    RootSettings,
+    find_entries,
+    touch_entries,
+)
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
 from controlplane.store.resources.specs import save_specs
+from controlplane.store.rows import render_source
 from controlplane.store.statements import statement
-from shared.model.ids import RunId, RunKey
+from shared.model.ids import ActionId, RunId, RunKey
 from shared.model.phases import Phase
 
 _INSERT_RUN = statement("""
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at, requested_spec, spawned_by)
+                  started_at, requested_spec, cache_overwrite, cache_scopes, spawned_by)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
        :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
-       :requested_spec,
+       :requested_spec, :cache_overwrite, :cache_scopes,
        (SELECT p.run_id FROM runs p
         WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run)
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
 ON CONFLICT DO NOTHING
 RETURNING run_id
-""").bindparams(bindparam("labels", type_=JSONB))
+""").bindparams(
+    bindparam("labels", type_=JSONB), bindparam("cache_scopes", type_=JSONB(none_as_null=True))
+)
 
 _INSERT_ROOT = statement(f"""
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
-                     created_at, updated_at, due_at)
+                     created_at, updated_at, due_at, started_at, ended_at, output_uri,
+                     cache_status, cached_from)
 VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
         :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
-        {Phase.QUEUED.value}, 1, :now, :now, :due_at)
+        :phase, 1, :now, :now, :due_at, :started_at, :ended_at, :output_uri, :cache_status,
+        CAST(:cached_from AS jsonb))
 """)
 
 _INSERT_DISPATCH = statement("""
@@ -97,6 +111,14 @@ class Created(Enum):
     ARCHIVED_PROJECT = auto()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCache:
+    """Where a run finds cached results, and what is known of the outputs that its root would get."""
+
+    scopes: Collection[str] | None = ()
+    check: CacheCheck | None = None
+
+
 async def create_run(
     tx: OrgTx,
     run: RunId,
@@ -105,13 +127,16 @@ async def create_run(
     by: str,
     now: datetime,
     available_at: datetime | None = None,
+    cache: RootCache | None = None,
 ) -> tuple[Created, RunId]:
     """
     Insert a run, its root action and its dispatch; or return why that was refused.
 
     ``available_at``: when its root may start, if that is later than now; then watchers are not
-    notified of the run until ``make_available``, so that it may be discarded.
+    notified of the run until ``make_available``, so that it may be discarded. A root with cached
+    outputs has succeeded at once, and needs no capacity of its queue.
     """
+    cache = cache or RootCache()
     capacities = await lock_queues(tx, [new.queue])
     queue = capacities.find(new.queue)
     if queue is None:
@@ -134,6 +159,8 @@ async def create_run(
         "now": now,
         "started_at": new.started_at or now,
         "requested_spec": new.requested_spec,
+        "cache_overwrite": new.overwrite_cache,
+        "cache_scopes": None if cache.scopes is None else sorted(cache.scopes),
         "by_project": new.spawned_by.project if new.spawned_by else None,
         "by_domain": new.spawned_by.domain if new.spawned_by else None,
         "by_run": new.spawned_by.name if new.spawned_by else None,
@@ -141,7 +168,9 @@ async def create_run(
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:
         return await _why_not(tx, run, new, by)
-    if not capacities.take(queue.name):
+    cached = await _find_cached(tx, run, new, cache, now)
+    entry = cached.entry
+    if entry is None and not capacities.take(queue.name):
         await tx.execute(_DELETE_RUN, {"run_id": run})
         return Created.QUEUE_FULL, run
     await tx.execute(
@@ -151,17 +180,29 @@ async def create_run(
             "name": new.key.name,
             "spec": new.spec.digest,
             "input_uri": new.input_uri,
-            "cache_key": new.cache_key,
+            "cache_key": new.cache.key if new.cache else "",
+            "phase": (Phase.SUCCEEDED if entry else Phase.QUEUED).value,
+            "started_at": now if entry else None,
+            "ended_at": now if entry else None,
+            "output_uri": entry.output_uri if entry else "",
+            "cache_status": cached.status.value,
+            "cached_from": render_source(entry.source) if entry else None,
             "task_name": new.info.name,
             "task_version": new.info.version,
             "task_type": new.info.task_type,
             "short_name": new.info.short_name,
             "environment": new.info.environment,
             "function": new.info.function,
-            "due_at": due_at(new.spec.policy, Phase.QUEUED, created_at=now, available_at=now),
+            "due_at": None
+            if entry
+            else due_at(new.spec.policy, Phase.QUEUED, created_at=now, available_at=now),
             "now": now,
         },
     )
+    if entry is not None and new.cache is not None:
+        await touch_entries(tx, [(new.cache, entry)], now)
+        await _notify_of_new(tx, run, work=[])
+        return Created.CREATED, run
     await tx.execute(
         _INSERT_DISPATCH,
         {
@@ -175,10 +216,26 @@ async def create_run(
         },
     )
     if available_at is None or available_at <= now:
-        counters = Counters({run: 0})
-        counters.next(run)
-        await notify(tx, counters, work=[queue.pool])
+        await _notify_of_new(tx, run, work=[queue.pool])
     return Created.CREATED, run
+
+
+async def _notify_of_new(tx: OrgTx, run: RunId, *, work: Collection[str]) -> None:
+    counters = Counters({run: 0})
+    counters.next(run)
+    await notify(tx, counters, work=work)
+
+
+async def _find_cached(
+    tx: OrgTx, run: RunId, new: NewRun, cache: RootCache, now: datetime
+) -> CacheResult:
+    """Look the root up in the cache; no statement if it has no key."""
+    if new.cache is None:
+        return UNCACHED
+    root = ActionId(run)
+    lookup = Lookup(id=root, run=new.key.run, request=new.cache, check=cache.check)
+    settings = RootSettings(scopes=cache.scopes, overwrites=new.overwrite_cache)
+    return (await find_entries(tx, [lookup], now, root=settings))[root]
 
 
 async def make_available(tx: OrgTx, run: RunId, now: datetime) -> None:

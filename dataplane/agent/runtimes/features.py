@@ -105,9 +105,12 @@ _TABLE: Sequence[_Feature] = (
         otherwise="this release does not issue OAuth2 tokens to tasks",
     ),
     _Feature(
-        "the cache setting",
-        lambda job: _is(job.task.template.metadata.discoverable),
-        otherwise="this release does not cache results, and the task runs each time",
+        "the request to run equal cached actions one at a time",
+        lambda job: _is(
+            job.task.template.metadata.discoverable
+            and job.task.template.metadata.cache_serializable
+        ),
+        otherwise="this release runs them at the same time, and stores the first result",
     ),
     _Feature(
         "the reuse policy",

@@ -16,7 +16,6 @@ from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster, save_org
 from controlplane.store.resources.projects import create_project
-from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
@@ -29,6 +28,7 @@ from shared.model.ids import AttemptId, ClusterName, OrgName, ProjectName
 from shared.model.logs import LogChunk
 from tests.contract.blobs.world import World
 from tests.factories import NOW, ORG
+from tests.integration.runs import make_actions
 from tests.integration.store.conftest import CLUSTER
 from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
@@ -50,7 +50,7 @@ async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
         await save_cluster(tx, CLUSTER, b"digest", NOW)
         await create_project(tx, Project(id=ProjectName("p"), name="P"), now=NOW)
     feeds = Feeds(database, lambda: listen(database_url))
-    actions = Actions(database, feeds, clock)
+    actions = make_actions(database, feeds, clock, store)
     keys = SigningKeys(SigningKey(b"k" * 32))
     routes = SignedBlobs(store, keys, clock).routes()
     async with serving(Starlette(routes=routes)) as address, httpx.AsyncClient() as http:

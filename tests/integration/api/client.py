@@ -49,6 +49,7 @@ from controlplane.store.dispatch.reports import apply_reports
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.bootstrap import bootstrap
+from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
@@ -212,13 +213,22 @@ async def open_api(
         cluster=CLUSTER,
         cluster_token=SecretText("token"),
     )
-    actions = Actions(database, feeds, clock)
+    cache_checks = CacheChecks(database, blobs, clock)
+    actions = Actions(database, feeds, clock, cache_checks=cache_checks)
     projects, tasks = Projects(database, clock), Tasks(database, clock)
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
     )
     settings = ScopedSettings(database, clock, base=blobs.base)
-    runs = Runs(database, feeds, clock, tasks=tasks, data=data, settings=settings)
+    runs = Runs(
+        database,
+        feeds,
+        clock,
+        tasks=tasks,
+        data=data,
+        settings=settings,
+        cache_checks=cache_checks,
+    )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = authn or Anonymous(ORG)
     public = PublicApi(

@@ -20,7 +20,7 @@ from shared.kit.wakeup import Wakeup
 from shared.model.ids import OrgName
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
-from tests.integration.runs import make_runs
+from tests.integration.runs import make_actions, make_runs
 from tests.integration.store.conftest import CLUSTER, Store, store
 from tests.running import running
 
@@ -63,10 +63,11 @@ async def world(store: Store, database_url: str, tmp_path: Path) -> AsyncIterato
         wakeup = Wakeup()
         with feeds.work(ORG, CLUSTER, wakeup):
             await wakeup.wait(timedelta(seconds=5))  # woken once they listen
+        blobs = open_store(f"file://{tmp_path}")
         yield World(
             store,
             feeds,
             reads,
-            Actions(store.database, feeds, clock),
-            make_runs(store.database, feeds, clock, open_store(f"file://{tmp_path}")),
+            make_actions(store.database, feeds, clock, blobs),
+            make_runs(store.database, feeds, clock, blobs),
         )

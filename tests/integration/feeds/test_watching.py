@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from controlplane.api.streams import closing
 from controlplane.core.actions import ActionRow, SnapshotEnd
 from controlplane.store.resources.actions import list_by_name
-from controlplane.usecases.actions import Actions
+from shared.blobs.store import open_store
 from shared.model.ids import RunId
 from shared.model.phases import Phase
 from tests.factories import (
@@ -26,6 +27,7 @@ from tests.factories import (
 )
 from tests.fakes.clock import FakeClock
 from tests.integration.feeds.conftest import CALLER, CountingDatabase, World
+from tests.integration.runs import make_actions
 from tests.integration.store.conftest import Store
 from tests.running import until
 
@@ -294,11 +296,14 @@ async def test_watch_of_one_action_ends_with_it(world: World) -> None:
     assert world.feeds._watched == {}
 
 
-async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(world: World) -> None:
+async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(
+    world: World, tmp_path: Path
+) -> None:
     await world.store.create(make_new_run())
     [assignment] = await world.store.claim()
     reads = CountingDatabase(world.store.database)
-    actions = Actions(reads, world.feeds, FakeClock(NOW))
+    blobs = open_store(f"file://{tmp_path}")
+    actions = make_actions(reads, world.feeds, FakeClock(NOW), blobs)
     async with asyncio.timeout(60):
         details = actions.watch_detail(CALLER, make_action_key())
         first = await anext(details)

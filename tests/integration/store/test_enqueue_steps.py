@@ -166,7 +166,7 @@ def of_runs(size: int, *, prefix: str = "c", queue: str = "q") -> list[Enqueue]:
 
 async def admit_all(tx: OrgTx, requests: Sequence[Enqueue]) -> Admission:
     await tx.plan_for(len(requests))
-    return await admit(tx, requests, skip_locked=True)
+    return await admit(tx, requests, NOW, skip_locked=True)
 
 
 def require_proportional(seen: Examined, names: set[str], *, a_row: int, size: int) -> None:

@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.examined import examining, explain_everything, set_statements
+from tests.integration.store.test_examined_caching import OF_CACHE
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.wide import add_children
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
@@ -42,6 +43,7 @@ MEASURED_ELSEWHERE = {
     "admit._ONLY_CHILDREN",
     "admit._WHICH_EXIST",
     "queues._WHICH_EXIST",
+    *OF_CACHE,
     *OF_OBJECTS,
 }
 """Statements on sets that have tests of the rows that they examine in other modules."""

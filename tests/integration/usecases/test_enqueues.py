@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy import TextClause, text
@@ -17,8 +18,10 @@ from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.queues import save_queue
 from controlplane.usecases import actions as usecase
 from controlplane.usecases.actions import Actions
+from shared.blobs.store import open_store
 from shared.kit.clock import SystemClock
 from tests.factories import NOW, ORG, make_new_action, make_new_run
+from tests.integration.runs import make_actions
 from tests.integration.store.conftest import Store, store
 from tests.running import running
 
@@ -36,14 +39,17 @@ SAVE_SPEC = text(
 
 
 @pytest.fixture
-async def actions(store: Store, database_url: str) -> AsyncIterator[Actions]:
+async def actions(store: Store, database_url: str, tmp_path: Path) -> AsyncIterator[Actions]:
     await store.create(make_new_run("ra"))
     await store.create(make_new_run("rb"))
     async with store.database.for_org(ORG) as tx:
         for queue in ("qa", "qb"):
             await save_queue(tx, Queue(name=queue), NOW)
-    made = Actions(
-        store.database, Feeds(store.database, partial(listen, database_url)), SystemClock()
+    made = make_actions(
+        store.database,
+        Feeds(store.database, partial(listen, database_url)),
+        SystemClock(),
+        open_store(f"file://{tmp_path}"),
     )
     async with running(made):
         yield made

@@ -14,7 +14,6 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import NotFoundError, UnavailableError
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.notify.notifications import listen
-from controlplane.usecases.actions import Actions
 from controlplane.usecases.logs import Logs
 from shared.blobs.store import BlobStore, open_store
 from shared.model.ids import AttemptId, ClusterName, OrgName
@@ -29,6 +28,7 @@ from tests.factories import (
     make_report,
 )
 from tests.fakes.clock import FakeClock
+from tests.integration.runs import make_actions
 from tests.integration.store.conftest import Store, store
 from tests.running import running, until
 
@@ -78,7 +78,7 @@ def blobs(tmp_path: Path) -> BlobStore:
 
 
 def make_logs(store: Store, feeds: Feeds, blobs: BlobStore, agent: ScriptedAgent) -> Logs:
-    return Logs(Actions(store.database, feeds, FakeClock(NOW)), blobs, agent)
+    return Logs(make_actions(store.database, feeds, FakeClock(NOW), blobs), blobs, agent)
 
 
 async def follow(logs: Logs, attempt: int = 1) -> list[str]:

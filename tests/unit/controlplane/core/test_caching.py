@@ -1,0 +1,45 @@
+"""Rules of result caching: the oldest entry, where a run may find entries, attempts' statuses."""
+
+from datetime import UTC, datetime, timedelta
+
+from controlplane.core.caching import (
+    MOST_SCOPES,
+    CacheRequest,
+    CacheStatus,
+    readable_scopes,
+    status_of_attempt,
+)
+from controlplane.core.callers import Caller, Grant, Permission, Subject, org_wide
+from shared.model.ids import OrgName
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+READ = frozenset({Permission.BLOB_READ})
+
+
+def make_caller(*grants: Grant) -> Caller:
+    return Caller(subject=Subject("user:1"), org=OrgName("acme"), name="", grants=grants)
+
+
+def test_maximum_age_sets_the_oldest_entry() -> None:
+    assert CacheRequest(key="k").oldest(NOW) is None
+    hour = timedelta(hours=1)
+    assert CacheRequest(key="k", max_age=hour).oldest(NOW) == NOW - hour
+
+
+def test_scopes_are_those_that_the_creator_may_read() -> None:
+    caller = make_caller(Grant(READ, "p", "development"), Grant(READ, "q"))
+    assert readable_scopes(caller, is_global=True) == ["p/development", "q/"]
+    assert readable_scopes(caller, is_global=False) == ()
+    assert readable_scopes(make_caller(*org_wide(READ)), is_global=True) is None
+    assert readable_scopes(make_caller(), is_global=True) == []
+
+
+def test_creator_of_too_many_scopes_gets_only_the_own_project() -> None:
+    many = [Grant(READ, f"p{number}") for number in range(MOST_SCOPES + 1)]
+    assert readable_scopes(make_caller(*many), is_global=True) == ()
+
+
+def test_only_the_last_attempt_populates() -> None:
+    assert status_of_attempt(CacheStatus.POPULATED, is_last=True) is CacheStatus.POPULATED
+    assert status_of_attempt(CacheStatus.POPULATED, is_last=False) is CacheStatus.MISS
+    assert status_of_attempt(CacheStatus.SKIPPED, is_last=False) is CacheStatus.SKIPPED
