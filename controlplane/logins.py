@@ -138,6 +138,7 @@ def make_logins(
         devices=DeviceCodes(database, sealer, clock),
         families=families,
         resolve=Callers(database),
+        admits=people.admits,
         api_keys=api_keys,
         gate=people.gate,
         metrics=metrics,

@@ -24,6 +24,7 @@ from controlplane.oauth.people.login_routes import LoginRoutes
 from controlplane.oauth.people.org_routes import OrgRoutes
 from controlplane.oauth.people.session_routes import SessionRoutes
 from controlplane.oauth.rate_limits import RateLimits
+from controlplane.oauth.state import Admits
 from controlplane.store.database import Database
 from controlplane.usecases.identity.browser_logins import BrowserLogins
 from controlplane.usecases.identity.browser_sessions import BrowserSessions
@@ -50,6 +51,7 @@ def is_linked(path: str) -> bool:
 class People:
     gate: BrowserGate
     resolve: ResolveCaller
+    admits: Admits
     providers: IdentityProviders
     routes: Sequence[Route]
     checks: GroupChecks
@@ -129,7 +131,8 @@ def make_people(
         invitations=invitations,
     )
     resolve = Callers(database)
-    gate = BrowserGate(sessions, checks_in(database), resolve)
+    orgs = Orgs(database, clock, self_service=settings.self_service_orgs)
+    gate = BrowserGate(sessions, checks_in(database), resolve, orgs.admits)
     limits = RateLimits(clock)
     routes = [
         *LoginRoutes(
@@ -145,7 +148,7 @@ def make_people(
             logins=logins,
             sessions=sessions,
             providers=providers,
-            orgs=Orgs(database, clock, self_service=settings.self_service_orgs),
+            orgs=orgs,
             invitations=invitations,
             limits=limits,
         ).routes(),
@@ -154,6 +157,7 @@ def make_people(
     return People(
         gate=gate,
         resolve=resolve,
+        admits=orgs.admits,
         providers=providers,
         routes=routes,
         checks=checks_in(loop_database),

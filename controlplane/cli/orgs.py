@@ -7,6 +7,7 @@ import click
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
 from controlplane.cli.tables import render_fields
 from controlplane.client.calls import Message
+from controlplane.client.errors import ClientError
 
 
 def _program_of(session: Message) -> str:
@@ -57,13 +58,21 @@ def create(platform: Platform, name: str, *, display_name: str | None) -> None:
 
 
 @org.command()
-@click.option("--display-name", required=True, help="Name that people see.")
+@click.option("--display-name", help="Name that people see; the org's own name stays.")
+@click.option(
+    "--require-identity-provider/--no-require-identity-provider",
+    "requires",
+    default=None,
+    help="Admit people by the org's own identity providers only; other logins end.",
+)
 @with_platform
-def update(platform: Platform, *, display_name: str) -> None:
-    """Rename the org for people; its own name stays."""
-    answer = platform.call(
-        "OrgService/UpdateOrg", org={"displayName": display_name}, updateMask="displayName"
-    )
+def update(platform: Platform, *, display_name: str | None, requires: bool | None) -> None:
+    """Rename the org for people, or require its own identity provider."""
+    changed = {"displayName": display_name, "requiresOwnProvider": requires}
+    given = {field: value for field, value in changed.items() if value is not None}
+    if not given:
+        raise ClientError("nothing to change; give --display-name or --require-identity-provider")
+    answer = platform.call("OrgService/UpdateOrg", org=given, updateMask=",".join(given))
     _show(platform, answer)
 
 
@@ -78,6 +87,9 @@ def _show(platform: Platform, answer: Message) -> None:
                 "created by": found.get("createdBy"),
                 "created": time_of("createdAt")(found),
                 "version": found.get("version"),
+                "people log in": "by the org's own identity providers only"
+                if found.get("requiresOwnProvider")
+                else "by any identity provider",
             }
         ),
     )

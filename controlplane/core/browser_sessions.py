@@ -40,8 +40,9 @@ class BrowserSession:
     """
     A person's session in a browser; ``org`` is "" until one is chosen.
 
-    ``provider_org`` is the org whose provider the person logged in at, "" for the installation's
-    provider and for owner links; ``email_verified`` is what that provider says.
+    ``provider_org`` is the org whose provider or owner link the person used, "" for the
+    installation's provider; ``email_verified`` is what that provider says. ``provider`` is None for
+    owner links.
     """
 
     id: UUID

@@ -70,6 +70,15 @@ class Org:
     created_by: str
     created_at: datetime
     version: int
+    requires_own_provider: bool = False  # of people; API keys and agents have no provider
+
+    def admits(self, provider_org: OrgName) -> bool:
+        """
+        Return whether a person may act in the org who logged in at a provider of ``provider_org``.
+
+        "" is the installation's provider. An owner link counts as the org's own.
+        """
+        return not self.requires_own_provider or provider_org == self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,12 +69,21 @@ PUBLIC_CLIENTS: Mapping[str, PublicClient] = {
 }
 
 
+_INSTALLATION = OrgName("")  # whose identity provider belongs to no org
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A person who has logged in, in one org: what a code or token stands for."""
+    """
+    A person who has logged in, in one org: what a code or token stands for.
+
+    ``provider_org``: the org whose identity provider or owner link they used; "": the
+    installation's provider.
+    """
 
     org: OrgName
     subject: Subject
+    provider_org: OrgName = _INSTALLATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

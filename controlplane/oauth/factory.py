@@ -18,7 +18,7 @@ from controlplane.oauth.login_pages import LoginPages
 from controlplane.oauth.metrics import OAuthMetrics
 from controlplane.oauth.rate_limits import RateLimits
 from controlplane.oauth.server import OAuthServer
-from controlplane.oauth.state import State
+from controlplane.oauth.state import Admits, State
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
 from controlplane.usecases.token_families import TokenFamilies
@@ -50,6 +50,7 @@ def make_authorization(
     devices: DeviceCodes,
     families: TokenFamilies,
     resolve: ResolveCaller,
+    admits: Admits,
     api_keys: ApiKeys,
     gate: LoginGate,
     metrics: CollectorRegistry,
@@ -66,6 +67,7 @@ def make_authorization(
         tokens=tokens,
         revocations=revocations,
         resolve=resolve,
+        admits=admits,
         codes=codes,
         devices=devices,
         families=families,

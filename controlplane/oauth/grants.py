@@ -31,7 +31,6 @@ from shared.kit.secrets import SecretText
 _USED_CODE = "the code is unknown, has expired, or was used before; log in again"
 _USED_TWICE = "a code was presented twice"
 _INVALID_TOKEN = "the refresh token is unknown, has expired, or was revoked; log in again"  # noqa: S105
-_NO_MEMBER = "its user is no member of the org any more"
 
 Token = Mapping[str, Any]
 
@@ -165,8 +164,9 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
         family = refresh_token.refreshed.family
         try:
             return self.state.require_member(family.login)
-        except InvalidGrantError:
-            wait_for(self.state.families.revoke(family.id, _NO_MEMBER, peer=self.request.peer))
+        except InvalidGrantError as error:
+            why = str(error.description)
+            wait_for(self.state.families.revoke(family.id, why, peer=self.request.peer))
             raise
 
     def issue_token(self, user: Login, refresh_token: _ReplacedToken) -> Token:

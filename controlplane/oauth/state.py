@@ -1,6 +1,6 @@
 """Use cases, tokens and membership that the grants work on."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from controlplane.authn.caller_cache import ResolveCaller
 from controlplane.authn.revocations import Revocations
 from controlplane.core.callers import Credential
 from controlplane.core.credentials import CredentialKind, CredentialOwner
-from controlplane.core.errors import UnauthenticatedError
+from controlplane.core.errors import NotAllowedError, UnauthenticatedError
 from controlplane.core.oauth import SCOPE, Login
 from controlplane.oauth.clients import ApiKeys
 from controlplane.oauth.greenlets import wait_for
@@ -20,8 +20,12 @@ from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
 from controlplane.usecases.token_families import Refreshed, TokenFamilies
 from shared.kit.clock import Clock
+from shared.model.ids import OrgName
 
 Tokens = Mapping[str, Any]
+Admits = Callable[[OrgName, OrgName], Awaitable[bool]]
+"""Returns whether the first org admits people who logged in at a provider of the second."""
+_OTHER_PROVIDER = "the org requires its own identity provider; log in again, with the org's login"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +37,34 @@ class State:
     tokens: AccessTokens
     revocations: Revocations
     resolve: ResolveCaller
+    admits: Admits
     codes: AuthorizationCodes
     devices: DeviceCodes
     families: TokenFamilies
     api_keys: ApiKeys
 
     def require_member(self, login: Login) -> Login:
-        """Return ``login`` if the person is still a member of the org; InvalidGrantError if not."""
+        """
+        Return ``login`` if the person is still a member of the org, which admits their provider.
+
+        InvalidGrantError if not.
+        """
         try:
             wait_for(self.resolve(login.org, login.subject))
         except UnauthenticatedError as error:
             raise InvalidGrantError(
                 "the person who logged in is no member of the org any more"
             ) from error
+        if not wait_for(self.admits(login.org, login.provider_org)):
+            raise InvalidGrantError(_OTHER_PROVIDER)
         return login
 
     def start_family(self, family: UUID, login: Login, client_id: str, peer: str) -> Tokens:
         """Start a family, and answer with its first tokens."""
-        started = wait_for(self.families.start(family, login, client_id, peer=peer))
+        try:
+            started = wait_for(self.families.start(family, login, client_id, peer=peer))
+        except NotAllowedError as error:
+            raise InvalidGrantError(_OTHER_PROVIDER) from error
         return self.tokens_of(started)
 
     def tokens_of(self, refreshed: Refreshed) -> Tokens:

@@ -44,6 +44,7 @@ authorization_codes = Table(
     Column("client_id", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("code_challenge", Text, nullable=False),  # of the method S256
+    text_column("provider_org"),  # whose identity provider the person used, here and below
     at("created_at"),
     at("expires_at"),
     Index(None, "expires_at"),
@@ -63,6 +64,7 @@ device_codes = Table(
     Column("org", Text),
     Column("subject", Text),
     Column("approved", Boolean),
+    text_column("provider_org"),
     at("created_at"),
     at("expires_at"),
     Index(None, "expires_at"),
@@ -83,6 +85,7 @@ token_families = Table(
     at("expires_at"),
     at("revoked_at", nullable=True),
     text_column("revoked_because"),
+    text_column("provider_org"),
     Index(None, "org", "subject"),
     Index(None, "expires_at"),
     info=FLEET_ONLY,

@@ -74,6 +74,7 @@ orgs = Table(
     _text("name"),  # for display
     _text("created_by"),
     Column("version", BigInteger, nullable=False, server_default="1"),
+    Column("requires_own_provider", Boolean, nullable=False, server_default="false"),
 )
 
 projects = Table(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from controlplane.authn.refresh_tokens import make_refresh_token, open_successor, seal_successor
 from controlplane.core.callers import Caller
-from controlplane.core.errors import NotFoundError
+from controlplane.core.errors import NotAllowedError, NotFoundError
 from controlplane.core.identity import find_user_id
 from controlplane.core.oauth import (
     LOGIN_LIVES,
@@ -21,12 +21,15 @@ from controlplane.core.oauth import (
 )
 from controlplane.store.credentials import token_families as store
 from controlplane.store.database import Database, FleetTx
-from controlplane.store.identity import provider_logins
+from controlplane.store.identity import orgs, provider_logins
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of
 
 log = logging.getLogger(__name__)
+
+OTHER_PROVIDER = "the org requires its own identity provider"
+"""Why a login of another provider is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class TokenFamilies:
         Start a family for a login, with its first refresh token.
 
         ``peer``: the address of the client, for the audit log. No token is given without a record.
+        NotAllowedError: the org has come to require its own identity provider, and this is another.
         """
         now = self._clock.now()
         family = TokenFamily(
@@ -59,6 +63,10 @@ class TokenFamilies:
             await store.insert_family(tx, family, now)
             await self._insert(tx, token, family, now)
         await self._record("login.start", family, peer, {"client": client_id})
+        # The row is committed, so an org that begins to require its provider now finds it.
+        if not await self._is_admitted(login):
+            await self.revoke(family_id, OTHER_PROVIDER, peer=peer)
+            raise NotAllowedError(f"org {login.org} requires its own identity provider")
         log.info(
             "login started",
             extra={
@@ -147,6 +155,11 @@ class TokenFamilies:
         await self.revoke(
             family, "its user ended it" if own else "an administrator ended it", by=by
         )
+
+    async def _is_admitted(self, login: Login) -> bool:
+        async with self._database.for_org(login.org) as tx:
+            org = await orgs.find_org(tx)
+        return org is None or org.admits(login.provider_org)
 
     async def _insert(
         self, tx: FleetTx, token: SecretText, family: TokenFamily, now: datetime

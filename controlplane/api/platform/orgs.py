@@ -23,9 +23,15 @@ class OrgService:
     async def update_org(
         self, caller: Caller, request: pb.UpdateOrgRequest
     ) -> pb.UpdateOrgResponse:
-        parse_mask(request.update_mask, ["display_name"])
-        org = await self._orgs.rename(
-            caller, request.org.display_name, parse_version(request.org.version)
+        mask = parse_mask(request.update_mask, ["display_name", "requires_own_provider"])
+        sent = request.org
+        org = await self._orgs.update(
+            caller,
+            display_name=sent.display_name if "display_name" in mask else None,
+            requires_own_provider=(
+                sent.requires_own_provider if "requires_own_provider" in mask else None
+            ),
+            version=parse_version(sent.version),
         )
         return pb.UpdateOrgResponse(org=_render(org))
 
@@ -50,4 +56,5 @@ def _render(org: Org) -> pb.Org:
         created_by=org.created_by,
         created_at=render_time(org.created_at),
         version=org.version,
+        requires_own_provider=org.requires_own_provider,
     )

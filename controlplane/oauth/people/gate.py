@@ -22,6 +22,7 @@ from controlplane.core.oauth import Login
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.login_gate import SignedIn
 from controlplane.oauth.people.cookies import SESSION, find_cookie
+from controlplane.oauth.state import Admits
 from controlplane.usecases.identity.browser_sessions import BrowserSessions
 from controlplane.usecases.identity.group_checks import GroupChecks
 from shared.kit.secrets import SecretText
@@ -31,11 +32,12 @@ class BrowserGate:
     """Gate of people with a browser session, in the org that they have chosen."""
 
     def __init__(
-        self, sessions: BrowserSessions, checks: GroupChecks, resolve: ResolveCaller
+        self, sessions: BrowserSessions, checks: GroupChecks, resolve: ResolveCaller, admits: Admits
     ) -> None:
         self._sessions = sessions
         self._checks = checks
         self._resolve = resolve
+        self._admits = admits
 
     async def find_session(self, request: Request) -> tuple[BrowserSession, SecretText] | None:
         """Return the session of a request's cookie, with its secret."""
@@ -59,8 +61,10 @@ class BrowserGate:
             caller = await self._resolve(session.org, session.user.subject)
         except UnauthenticatedError:  # no member any more
             return leading_to(ORGS, return_to)
+        if not await self._admits(session.org, session.provider_org):
+            return leading_to(ORGS, return_to)
         return SignedIn(
-            login=Login(session.org, session.user.subject),
+            login=Login(session.org, session.user.subject, session.provider_org),
             name=caller.name or session.user.email,
             csrf_token=csrf_token_of(secret),
         )

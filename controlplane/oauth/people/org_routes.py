@@ -147,6 +147,7 @@ class OrgRoutes:
             case "choose":
                 pass
             case "join":
+                await self._sessions.require_admitted(session, org)
                 await self._invitations.join_by_email(session.user, org, peer=peer)
             case "create":
                 require_admitted(self._limits, request, "create org")
@@ -219,6 +220,7 @@ class OrgRoutes:
         else:
             session, _ = await self._require_form(request)
             org = await self._invitations.find_org(token)
+            await self._sessions.require_admitted(session, org)
             await self._invitations.accept(session.user_in(org), token, peer=peer_of(request))
             await self._sessions.choose_org(session, org, peer=peer_of(request))
             response = RedirectResponse(HOME, HTTPStatus.SEE_OTHER)

@@ -10,12 +10,14 @@ from shared.model.ids import OrgName
 
 _INSERT = statement("""
 INSERT INTO authorization_codes (
-    digest, org, subject, client_id, redirect_uri, code_challenge, created_at, expires_at)
-VALUES (:digest, :org, :subject, :client_id, :redirect_uri, :code_challenge, :now, :expires_at)
+    digest, org, subject, client_id, redirect_uri, code_challenge, provider_org, created_at,
+    expires_at)
+VALUES (:digest, :org, :subject, :client_id, :redirect_uri, :code_challenge, :provider_org,
+    :now, :expires_at)
 """)
 _TAKE = statement("""
 DELETE FROM authorization_codes WHERE digest = :digest
-RETURNING org, subject, client_id, redirect_uri, code_challenge, expires_at
+RETURNING org, subject, provider_org, client_id, redirect_uri, code_challenge, expires_at
 """)
 
 
@@ -26,6 +28,7 @@ async def insert_code(tx: FleetTx, digest: bytes, code: AuthorizationCode, now: 
             "digest": digest,
             "org": code.login.org,
             "subject": code.login.subject,
+            "provider_org": code.login.provider_org,
             "client_id": code.client_id,
             "redirect_uri": code.redirect_uri,
             "code_challenge": code.code_challenge,
@@ -41,7 +44,7 @@ async def take_code(tx: FleetTx, digest: bytes) -> AuthorizationCode | None:
     if row is None:
         return None
     return AuthorizationCode(
-        login=Login(OrgName(row.org), Subject(row.subject)),
+        login=Login(OrgName(row.org), Subject(row.subject), OrgName(row.provider_org)),
         client_id=row.client_id,
         redirect_uri=row.redirect_uri,
         code_challenge=row.code_challenge,

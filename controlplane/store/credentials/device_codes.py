@@ -29,13 +29,14 @@ SELECT client_id, peer, created_at FROM device_codes
 WHERE user_code_digest = :user_code_digest AND approved IS NULL AND expires_at > :now
 """)
 _DECIDE = statement("""
-UPDATE device_codes SET approved = :approved, org = :org, subject = :subject
+UPDATE device_codes SET approved = :approved, org = :org, subject = :subject,
+    provider_org = :provider_org
 WHERE user_code_digest = :user_code_digest AND approved IS NULL AND expires_at > :now
 RETURNING digest
 """)
 # The lock orders concurrent polls: each sees when the one before it came.
 _LOCK = statement("""
-SELECT client_id, interval_seconds, polled_at, approved, org, subject, expires_at
+SELECT client_id, interval_seconds, polled_at, approved, org, subject, provider_org, expires_at
 FROM device_codes WHERE digest = :digest FOR UPDATE
 """)
 _POLLED = statement("""
@@ -88,6 +89,7 @@ async def decide(
         "approved": approved,
         "org": login.org,
         "subject": login.subject,
+        "provider_org": login.provider_org,
         "now": now,
     }
     return (await tx.connection.execute(_DECIDE, values)).first() is not None
@@ -114,7 +116,9 @@ async def poll(tx: FleetTx, digest: bytes, client_id: str, now: datetime) -> Pol
             await tx.connection.execute(
                 _POLLED, {"digest": digest, "now": now, "interval_seconds": seconds}
             )
-    login = None if row.org is None else Login(OrgName(row.org), Subject(row.subject))
+    login = None
+    if row.org is not None:
+        login = Login(OrgName(row.org), Subject(row.subject), OrgName(row.provider_org))
     return PolledDevice(
         client_id=row.client_id,
         expires_at=row.expires_at,

@@ -16,7 +16,7 @@ from shared.model.ids import OrgName
 
 _INSERT = statement("""
 INSERT INTO revocations (org, credential_kind, credential_id, revoked_at, expires_at)
-VALUES (:org, :kind, :id, :now, :expires_at)
+SELECT :org, :kind, id, :now, :expires_at FROM unnest(CAST(:ids AS text[])) AS id
 ON CONFLICT (org, credential_kind, credential_id)
 DO UPDATE SET revoked_at = EXCLUDED.revoked_at, expires_at = EXCLUDED.expires_at
 """)
@@ -36,10 +36,23 @@ async def revoke(
     ``credential``: as in ``core.callers.Credential.id``. The credential itself is another row,
     which the caller changes in the same transaction.
     """
+    await revoke_all(tx, org, kind, [credential], now)
+
+
+async def revoke_all(
+    tx: OrgTx | FleetTx,
+    org: OrgName,
+    kind: CredentialKind,
+    credentials: Sequence[str],
+    now: datetime,
+) -> None:
+    """Do so for distinct credentials of an org, in one statement."""
+    if not credentials:
+        return
     values = {
         "org": org,
         "kind": kind.value,
-        "id": credential,
+        "ids": list(credentials),
         "now": now,
         "expires_at": now + REVOCATION_KEPT,
     }

@@ -15,17 +15,17 @@ from sqlalchemy import Row
 from controlplane.core.callers import Subject
 from controlplane.core.credentials import CredentialKind
 from controlplane.core.oauth import LiveFamily, Login, TokenFamily
-from controlplane.store.credentials.revocations import revoke
+from controlplane.store.credentials.revocations import revoke, revoke_all
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
 from shared.model.ids import OrgName
 
-_FAMILY = "f.family_id, f.org, f.subject, f.client_id, f.expires_at, f.revoked_at"
+_FAMILY = "f.family_id, f.org, f.subject, f.provider_org, f.client_id, f.expires_at, f.revoked_at"
 
 _INSERT_FAMILY = statement("""
 INSERT INTO token_families (
-    family_id, org, subject, client_id, created_at, used_at, expires_at)
-VALUES (:family_id, :org, :subject, :client_id, :now, :now, :expires_at)
+    family_id, org, subject, provider_org, client_id, created_at, used_at, expires_at)
+VALUES (:family_id, :org, :subject, :provider_org, :client_id, :now, :now, :expires_at)
 """)
 _INSERT_TOKEN = statement("""
 INSERT INTO refresh_tokens (digest, family_id, created_at, expires_at)
@@ -50,6 +50,16 @@ UPDATE token_families f SET revoked_at = :now, revoked_because = :because
 WHERE f.family_id = :family_id AND f.revoked_at IS NULL
 RETURNING {_FAMILY}
 """)
+_REVOKE_OTHERS = statement("""
+WITH page AS MATERIALIZED (
+    SELECT family_id FROM token_families
+    WHERE org = :org AND provider_org <> :org AND revoked_at IS NULL AND expires_at > :now
+    ORDER BY family_id LIMIT :most FOR UPDATE
+)
+UPDATE token_families f SET revoked_at = :now, revoked_because = :because
+FROM page WHERE f.family_id = page.family_id
+RETURNING f.family_id
+""")
 _LIVE = statement(f"""
 SELECT {_FAMILY}, f.created_at, f.used_at FROM token_families f
 WHERE f.org = :org AND f.subject = :subject AND f.revoked_at IS NULL AND f.expires_at > :now
@@ -72,6 +82,7 @@ async def insert_family(tx: FleetTx, family: TokenFamily, now: datetime) -> None
         "family_id": family.id,
         "org": family.login.org,
         "subject": family.login.subject,
+        "provider_org": family.login.provider_org,
         "client_id": family.client_id,
         "expires_at": family.expires_at,
         "now": now,
@@ -117,6 +128,16 @@ async def revoke_family(
     return _parse(row)
 
 
+async def revoke_of_other_providers(
+    tx: FleetTx, org: OrgName, because: str, now: datetime, *, most: int
+) -> int:
+    """Revoke up to ``most`` logins in an org that began at no provider of its own; return how many."""
+    values = {"org": org, "because": because, "now": now, "most": most}
+    rows = (await tx.connection.execute(_REVOKE_OTHERS, values)).all()
+    await revoke_all(tx, org, CredentialKind.LOGIN, [str(row.family_id) for row in rows], now)
+    return len(rows)
+
+
 async def list_live(tx: FleetTx, login: Login, now: datetime) -> Sequence[LiveFamily]:
     """List a person's valid logins in an org, newest first; the first thousand."""
     values = {"org": login.org, "subject": login.subject, "now": now}
@@ -127,7 +148,7 @@ async def list_live(tx: FleetTx, login: Login, now: datetime) -> Sequence[LiveFa
 def _parse(row: "Row[tuple[object, ...]]") -> TokenFamily:
     return TokenFamily(
         id=row.family_id,
-        login=Login(OrgName(row.org), Subject(row.subject)),
+        login=Login(OrgName(row.org), Subject(row.subject), OrgName(row.provider_org)),
         client_id=row.client_id,
         expires_at=row.expires_at,
         is_revoked=row.revoked_at is not None,

@@ -33,12 +33,17 @@ async def find_org(tx: OrgTx, *, lock: bool = False) -> Org | None:
         created_by=row.created_by,
         created_at=row.created_at,
         version=row.version,
+        requires_own_provider=row.requires_own_provider,
     )
 
 
-async def rename_org(tx: OrgTx, display_name: str) -> None:
+async def update_org(tx: OrgTx, *, display_name: str, requires_own_provider: bool) -> None:
     await tx.connection.execute(
         update(orgs)
         .where(orgs.c.org == tx.org)
-        .values(name=display_name, version=orgs.c.version + 1)
+        .values(
+            name=display_name,
+            requires_own_provider=requires_own_provider,
+            version=orgs.c.version + 1,
+        )
     )

@@ -87,6 +87,11 @@ async def count_providers(tx: OrgTx) -> int:
     return int((await tx.connection.execute(query)).scalar_one())
 
 
+async def count_enabled(tx: OrgTx) -> int:
+    query = select(func.count()).where(table.c.org == tx.org, table.c.enabled)
+    return int((await tx.connection.execute(query)).scalar_one())
+
+
 async def find_orgs_of_email_domain(tx: FleetTx, domain: str) -> Sequence[OrgName]:
     """
     Return the orgs whose providers log people of this e-mail domain in.

@@ -168,6 +168,7 @@ class BrowserLogins:
             user,
             org=org,
             provider=None,
+            provider_org=org,
             peer=browser.peer,
             browser=browser.name,
             replaces=browser.session,

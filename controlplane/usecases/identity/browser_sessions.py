@@ -7,6 +7,7 @@ from uuid import UUID
 from controlplane.core.browser_sessions import (
     ABSOLUTE,
     IDLE,
+    LOGIN,
     NO_ORG,
     SEEN_EVERY,
     BrowserSession,
@@ -14,8 +15,8 @@ from controlplane.core.browser_sessions import (
 )
 from controlplane.core.errors import NotAllowedError, NotFoundError
 from controlplane.core.identity import User
-from controlplane.store.database import Database
-from controlplane.store.identity import browser_sessions as store, members, provider_logins
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.identity import browser_sessions as store, members, orgs, provider_logins
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.invitations import as_caller
 from shared.kit.clock import Clock
@@ -94,8 +95,13 @@ class BrowserSessions:
         return session
 
     async def choose_org(self, session: BrowserSession, org: OrgName, *, peer: str) -> None:
-        """Make ``org`` the org of a session; NotAllowedError unless the person is a member."""
+        """
+        Make ``org`` the org of a session.
+
+        NotAllowedError: the person is no member, or the org requires its own identity provider.
+        """
         async with self._database.for_org(org) as tx:
+            await _require_admitted(tx, session)
             member = await members.find_member(tx, session.user.id)
         if member is None:
             raise NotAllowedError(f"you are no member of an org {org}; ask its owner to invite you")
@@ -103,6 +109,11 @@ class BrowserSessions:
             await store.choose_org(fleet, session.id, org)
         if org != session.org:
             await self._record(session, "session.start", org, peer)
+
+    async def require_admitted(self, session: BrowserSession, org: OrgName) -> None:
+        """NotAllowedError if ``org`` requires its own identity provider, and this is of another."""
+        async with self._database.for_org(org) as tx:
+            await _require_admitted(tx, session)
 
     async def list(self, session: BrowserSession) -> Sequence[BrowserSession]:
         """List the valid sessions of the same person, newest first."""
@@ -138,6 +149,15 @@ class BrowserSessions:
                 f"session:{target or session.id}",
                 detail={"by": by, "browser": session.browser},
             )
+
+
+async def _require_admitted(tx: OrgTx, session: BrowserSession) -> None:
+    org = await orgs.find_org(tx)
+    if org is not None and not org.admits(session.provider_org):
+        raise NotAllowedError(
+            f"org {org.name} admits people by its own identity provider only; log out, and enter"
+            f" {org.name} at {LOGIN}"
+        )
 
 
 def _printable(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
+    ConflictError,
     ExhaustedError,
     NotAllowedError,
     NotFoundError,
@@ -25,10 +26,12 @@ from controlplane.core.identity import (
     require_version,
 )
 from controlplane.core.roles import OWNER
+from controlplane.store.credentials import token_families
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.identity import invitations, members, orgs as store, users
+from controlplane.store.identity import invitations, members, orgs as store, providers, users
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.roles import find_permissions
+from controlplane.usecases.token_families import OTHER_PROVIDER
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
@@ -85,18 +88,78 @@ class Orgs:
         async with self._database.for_org(caller.org) as tx:
             return await _get(tx)
 
-    async def rename(self, caller: Caller, display_name: str, version: int | None = None) -> Org:
-        """Change the name that people see; ConflictError if ``version`` is not the current one."""
+    async def update(
+        self,
+        caller: Caller,
+        *,
+        display_name: str | None = None,
+        requires_own_provider: bool | None = None,
+        version: int | None = None,
+    ) -> Org:
+        """
+        Change the name that people see, or whether they must use the org's own identity provider.
+
+        None keeps what there is. ConflictError if ``version`` is not the current one, or if the org
+        has no enabled provider to require.
+        """
         caller.require(Permission.ORG_WRITE)
-        shown = parse_display(display_name, "display_name")
         async with self._database.for_org(caller.org) as tx:
             org = await _get(tx, lock=True)
             require_version(f"org {caller.org}", org.version, version)
-            await store.rename_org(tx, shown)
-            await record(
-                tx, self._clock, caller, "org.rename", f"org:{caller.org}", detail={"name": shown}
+            shown = org.display_name
+            if display_name is not None:
+                shown = parse_display(display_name, "display_name")
+                detail = {"name": shown}
+                await record(
+                    tx, self._clock, caller, "org.rename", f"org:{caller.org}", detail=detail
+                )
+            requires = org.requires_own_provider
+            if requires_own_provider is not None:
+                caller.require(Permission.IDENTITY_PROVIDER_WRITE)
+                requires = requires_own_provider
+                await self._record_requirement(tx, caller, requires=requires)
+            await store.update_org(tx, display_name=shown, requires_own_provider=requires)
+            changed = await _get(tx)
+        if requires_own_provider:
+            await self._end_logins_elsewhere(caller)
+        return changed
+
+    async def admits(self, org: OrgName, provider_org: OrgName) -> bool:
+        """Return whether people who logged in at a provider of ``provider_org`` may act in ``org``."""
+        if provider_org == org:
+            return True
+        async with self._database.for_org(org) as tx:
+            found = await store.find_org(tx)
+        return found is not None and found.admits(provider_org)
+
+    async def _record_requirement(self, tx: OrgTx, caller: Caller, *, requires: bool) -> None:
+        if requires and not await providers.count_enabled(tx):
+            raise ConflictError(
+                f"org {caller.org} has no enabled identity provider, so nobody could log in; add one"
+                " with `volary identity-provider create`, and log in there once"
             )
-            return await _get(tx)
+        detail = {"required": str(requires).lower()}
+        target = f"org:{caller.org}"
+        await record(tx, self._clock, caller, "org.require_own_provider", target, detail=detail)
+
+    async def _end_logins_elsewhere(self, caller: Caller) -> None:
+        """
+        Revoke logins of programs that began at no provider of the org.
+
+        If this process dies before, their refresh tokens are refused, and another such update
+        revokes their access tokens, which are valid for minutes.
+        """
+        org, ended, revoked = caller.org, 0, _PAGE
+        while revoked == _PAGE:
+            async with self._database.for_fleet("revoke logins of other providers") as fleet:
+                revoked = await token_families.revoke_of_other_providers(
+                    fleet, org, OTHER_PROVIDER, self._clock.now(), most=_PAGE
+                )
+            ended += revoked
+        log.info(
+            "org requires its own identity provider",
+            extra={"org": org, "by": caller.subject, "logins_ended": ended},
+        )
 
     async def list_mine(
         self, caller: Caller, *, limit: int = _PAGE, after: str = ""

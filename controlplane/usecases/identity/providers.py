@@ -12,8 +12,15 @@ from uuid import UUID
 from controlplane.authn.sealing import Sealer
 from controlplane.core.browser_sessions import CALLBACK, NO_ORG
 from controlplane.core.callers import Caller, Permission
-from controlplane.core.errors import AlreadyExistsError, ExhaustedError, InvalidError, NotFoundError
+from controlplane.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ExhaustedError,
+    InvalidError,
+    NotFoundError,
+)
 from controlplane.core.identity import (
+    Org,
     domain_of,
     parse_display,
     parse_email_domain,
@@ -29,7 +36,13 @@ from controlplane.core.identity_providers import (
     parse_scopes,
 )
 from controlplane.store.database import Database, FleetTx, OrgTx
-from controlplane.store.identity import browser_sessions, provider_logins, providers as store, roles
+from controlplane.store.identity import (
+    browser_sessions,
+    orgs,
+    provider_logins,
+    providers as store,
+    roles,
+)
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.identity.providers import ProviderRow
 from controlplane.usecases.identity.audit import record
@@ -144,11 +157,13 @@ class IdentityProviders:
         """
         Change a provider; ``secret`` None keeps the one there is. The issuer stays.
 
-        NotFoundError, NotAllowedError, ConflictError if ``version`` is not the current one.
+        NotFoundError, NotAllowedError, ConflictError if ``version`` is not the current one, or if the
+        org requires its own provider and this is the last that is enabled.
         """
         caller.require(Permission.IDENTITY_PROVIDER_WRITE)
         checked = self._parse(settings)
         async with self._database.for_org(caller.org) as tx:
+            org = await orgs.find_org(tx, lock=True)
             row = await _get(tx, provider, lock=True)
             require_version(f"identity provider {provider}", row.version, version)
             if row.settings.issuer != checked.issuer:
@@ -158,6 +173,7 @@ class IdentityProviders:
             if secret is not None:
                 sealed = self._seal(secret, caller.org, provider)
             await store.update_provider(tx, provider, checked, sealed)
+            await _require_enabled(tx, org)
             changed = replace(row, settings=checked, sealed_secret=sealed, version=row.version + 1)
             await self._record(tx, caller, "identity_provider.update", changed)
         if not checked.is_enabled:
@@ -165,11 +181,17 @@ class IdentityProviders:
         return _describe(changed)
 
     async def delete(self, caller: Caller, provider: UUID) -> None:
-        """Remove a provider; sessions that began there end, members stay. NotFoundError."""
+        """
+        Remove a provider; sessions that began there end, members stay.
+
+        NotFoundError; ConflictError: the org requires its own provider, and this is the last.
+        """
         caller.require(Permission.IDENTITY_PROVIDER_WRITE)
         async with self._database.for_org(caller.org) as tx:
+            org = await orgs.find_org(tx, lock=True)
             row = await _get(tx, provider, lock=True)
             await store.delete_provider(tx, provider)
+            await _require_enabled(tx, org)
             await self._record(tx, caller, "identity_provider.delete", row)
         await self._end_sessions(provider)
 
@@ -271,6 +293,15 @@ async def _get(tx: OrgTx, provider: UUID, *, lock: bool = False) -> ProviderRow:
     if row is None:
         raise NotFoundError("identity provider", provider)
     return row
+
+
+async def _require_enabled(tx: OrgTx, org: Org | None) -> None:
+    """Raise ConflictError if the org, which is locked, would require a provider and have none."""
+    if org is not None and org.requires_own_provider and not await store.count_enabled(tx):
+        raise ConflictError(
+            f"org {tx.org} requires its own identity provider, and this is the last that is enabled;"
+            " enable another one, or run `volary org update --no-require-identity-provider` first"
+        )
 
 
 async def _end_all(fleet: FleetTx, provider: UUID) -> None:

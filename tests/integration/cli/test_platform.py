@@ -344,3 +344,19 @@ async def test_run_is_explained_without_a_login_where_there_are_none(
     assert pending["action"] == "a0"
     assert f"{target}/a0: queued, attempt 1" in table.out
     assert "PENDING  ATTEMPT" in table.out
+
+
+async def test_org_requires_its_own_identity_provider_by_a_command(program: Program) -> None:
+    flag = "--require-identity-provider"
+    refused = await program.run("org", "update", flag)
+    assert refused.code == 1
+    assert "has no enabled identity provider" in refused.err
+    refused = await program.run("org", "update")
+    assert "nothing to change; give --display-name or --require-identity-provider" in refused.err
+    create = ["identity-provider", "create", "https://login.acme.example", "--client-id", "volary"]
+    await program.json(*create)
+    shown = await program.run("org", "update", flag)
+    assert "by the org's own identity providers only" in shown.out
+    assert (await program.json("org", "show"))["org"]["requiresOwnProvider"] is True
+    shown = await program.run("org", "update", "--no-require-identity-provider")
+    assert "by any identity provider" in shown.out

@@ -23,12 +23,12 @@ from tests.servers.postgres import DatabaseForTest
 
 async def act(world: World, times: int) -> None:
     for number in range(times):
-        await world.orgs.rename(world.owner, f"Acme {number}")
+        await world.orgs.update(world.owner, display_name=f"Acme {number}")
 
 
 async def test_record_says_who_did_what_to_what_from_where(world: World) -> None:
     caller = replace(world.owner, peer="192.0.2.7:999", request_id="request-7")
-    await world.orgs.rename(caller, "Acme Inc.")
+    await world.orgs.update(caller, display_name="Acme Inc.")
     [last] = (await world.audit.list(world.owner, Listing(limit=1))).rows
     event = last.event
     assert (event.actor, event.action, event.target) == (

@@ -69,10 +69,10 @@ async def test_list_of_ones_orgs_is_paged_by_name(world: World) -> None:
 
 
 async def test_rename_with_a_stale_version_is_refused_naming_it(world: World) -> None:
-    renamed = await world.orgs.rename(world.owner, "Acme Inc.", version=1)
+    renamed = await world.orgs.update(world.owner, display_name="Acme Inc.", version=1)
     assert (renamed.display_name, renamed.version) == ("Acme Inc.", 2)
     with pytest.raises(ConflictError, match="org acme is at version 2, not 1"):
-        await world.orgs.rename(world.owner, "Other", version=1)
+        await world.orgs.update(world.owner, display_name="Other", version=1)
 
 
 async def test_last_owner_can_neither_leave_nor_be_demoted(world: World) -> None:

@@ -138,7 +138,7 @@ async def test_org_changes_only_its_own_rows_when_the_org_predicates_are_deleted
 ) -> None:
     theirs = {name: await read() for name, read in reads(world, bob).items()}
     with without_predicates(world) as predicates:
-        await world.orgs.rename(world.owner, "Renamed")
+        await world.orgs.update(world.owner, display_name="Renamed")
         await world.roles.update(world.owner, "runner", permissions=["task:read"])
         await world.members.remove(world.owner, user_of(bob))
         await enrolments_of(world).revoke(world.owner, "c1")

@@ -81,6 +81,7 @@ class World:
             devices=DeviceCodes(self.database, self.sealer, self.clock),
             families=self.families,
             resolve=self.callers,
+            admits=self.people.admits,
             api_keys=ApiKeyChecks(self.database, self.clock),
             gate=self.people.gate,
             metrics=self.metrics,

@@ -26,33 +26,33 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/org.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x03Org\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\x03\">\n\nMembership\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"6\n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"9\n\x11\x43reateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"\x0f\n\rGetOrgRequest\"6\n\x0eGetOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"i\n\x10UpdateOrgRequest\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x11UpdateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"8\n\x0fListOrgsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x10ListOrgsResponse\x12,\n\x04orgs\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.Membership\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe8\x02\n\nOrgService\x12X\n\tCreateOrg\x12$.volary.platform.v1.CreateOrgRequest\x1a%.volary.platform.v1.CreateOrgResponse\x12O\n\x06GetOrg\x12!.volary.platform.v1.GetOrgRequest\x1a\".volary.platform.v1.GetOrgResponse\x12X\n\tUpdateOrg\x12$.volary.platform.v1.UpdateOrgRequest\x1a%.volary.platform.v1.UpdateOrgResponse\x12U\n\x08ListOrgs\x12#.volary.platform.v1.ListOrgsRequest\x1a$.volary.platform.v1.ListOrgsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/org.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x03Org\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\x03\x12\x1d\n\x15requires_own_provider\x18\x06 \x01(\x08\">\n\nMembership\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"6\n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"9\n\x11\x43reateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"\x0f\n\rGetOrgRequest\"6\n\x0eGetOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"i\n\x10UpdateOrgRequest\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x11UpdateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"8\n\x0fListOrgsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x10ListOrgsResponse\x12,\n\x04orgs\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.Membership\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe8\x02\n\nOrgService\x12X\n\tCreateOrg\x12$.volary.platform.v1.CreateOrgRequest\x1a%.volary.platform.v1.CreateOrgResponse\x12O\n\x06GetOrg\x12!.volary.platform.v1.GetOrgRequest\x1a\".volary.platform.v1.GetOrgResponse\x12X\n\tUpdateOrg\x12$.volary.platform.v1.UpdateOrgRequest\x1a%.volary.platform.v1.UpdateOrgResponse\x12U\n\x08ListOrgs\x12#.volary.platform.v1.ListOrgsRequest\x1a$.volary.platform.v1.ListOrgsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.org_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORG']._serialized_start=123
-  _globals['_ORG']._serialized_end=249
-  _globals['_MEMBERSHIP']._serialized_start=251
-  _globals['_MEMBERSHIP']._serialized_end=313
-  _globals['_CREATEORGREQUEST']._serialized_start=315
-  _globals['_CREATEORGREQUEST']._serialized_end=369
-  _globals['_CREATEORGRESPONSE']._serialized_start=371
-  _globals['_CREATEORGRESPONSE']._serialized_end=428
-  _globals['_GETORGREQUEST']._serialized_start=430
-  _globals['_GETORGREQUEST']._serialized_end=445
-  _globals['_GETORGRESPONSE']._serialized_start=447
-  _globals['_GETORGRESPONSE']._serialized_end=501
-  _globals['_UPDATEORGREQUEST']._serialized_start=503
-  _globals['_UPDATEORGREQUEST']._serialized_end=608
-  _globals['_UPDATEORGRESPONSE']._serialized_start=610
-  _globals['_UPDATEORGRESPONSE']._serialized_end=667
-  _globals['_LISTORGSREQUEST']._serialized_start=669
-  _globals['_LISTORGSREQUEST']._serialized_end=725
-  _globals['_LISTORGSRESPONSE']._serialized_start=727
-  _globals['_LISTORGSRESPONSE']._serialized_end=816
-  _globals['_ORGSERVICE']._serialized_start=819
-  _globals['_ORGSERVICE']._serialized_end=1179
+  _globals['_ORG']._serialized_start=124
+  _globals['_ORG']._serialized_end=281
+  _globals['_MEMBERSHIP']._serialized_start=283
+  _globals['_MEMBERSHIP']._serialized_end=345
+  _globals['_CREATEORGREQUEST']._serialized_start=347
+  _globals['_CREATEORGREQUEST']._serialized_end=401
+  _globals['_CREATEORGRESPONSE']._serialized_start=403
+  _globals['_CREATEORGRESPONSE']._serialized_end=460
+  _globals['_GETORGREQUEST']._serialized_start=462
+  _globals['_GETORGREQUEST']._serialized_end=477
+  _globals['_GETORGRESPONSE']._serialized_start=479
+  _globals['_GETORGRESPONSE']._serialized_end=533
+  _globals['_UPDATEORGREQUEST']._serialized_start=535
+  _globals['_UPDATEORGREQUEST']._serialized_end=640
+  _globals['_UPDATEORGRESPONSE']._serialized_start=642
+  _globals['_UPDATEORGRESPONSE']._serialized_end=699
+  _globals['_LISTORGSREQUEST']._serialized_start=701
+  _globals['_LISTORGSREQUEST']._serialized_end=757
+  _globals['_LISTORGSRESPONSE']._serialized_start=759
+  _globals['_LISTORGSRESPONSE']._serialized_end=848
+  _globals['_ORGSERVICE']._serialized_start=851
+  _globals['_ORGSERVICE']._serialized_end=1211
 # @@protoc_insertion_point(module_scope)

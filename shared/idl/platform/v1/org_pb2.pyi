@@ -11,18 +11,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Org(_message.Message):
-    __slots__ = ("name", "display_name", "created_by", "created_at", "version")
+    __slots__ = ("name", "display_name", "created_by", "created_at", "version", "requires_own_provider")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUIRES_OWN_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     created_by: str
     created_at: _timestamp_pb2.Timestamp
     version: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    requires_own_provider: bool
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., requires_own_provider: _Optional[bool] = ...) -> None: ...
 
 class Membership(_message.Message):
     __slots__ = ("name", "display_name", "role")

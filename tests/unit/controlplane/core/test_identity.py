@@ -28,6 +28,18 @@ def test_subjects_name_users_and_service_accounts() -> None:
     assert identity.find_user_id(Subject("user:nobody")) is None
 
 
+def test_org_that_requires_its_own_provider_admits_no_login_at_another() -> None:
+    acme, other, installation = OrgName("acme"), OrgName("other"), OrgName("")
+    org = identity.Org(name=acme, display_name="", created_by="", created_at=NOW, version=1)
+    assert all(org.admits(provider) for provider in (acme, other, installation))
+    strict = replace(org, requires_own_provider=True)
+    assert [strict.admits(provider) for provider in (acme, other, installation)] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_user_and_account_know_their_subject() -> None:
     user = identity.User(id=identity.UserId(ID), email="", email_verified=False, name="")
     account = identity.ServiceAccount(
