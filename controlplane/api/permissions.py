@@ -194,10 +194,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "AbortRun": Access.UNBUILT,
     },
     "flyteidl2.workflow.TranslatorService": {
-        "LiteralsToLaunchFormJson": Access.UNBUILT,
-        "LaunchFormJsonToLiterals": Access.UNBUILT,
-        "TaskSpecToLaunchFormJson": Access.UNBUILT,
-        "JsonValuesToLiterals": Access.UNBUILT,
+        "LiteralsToLaunchFormJson": Access.KNOWN,  # and who names an action may read its inputs
+        "LaunchFormJsonToLiterals": Access.KNOWN,
+        "TaskSpecToLaunchFormJson": Access.KNOWN,
+        "JsonValuesToLiterals": Access.KNOWN,
     },
     "volary.platform.v1.ApiKeyService": {
         "CreateApiKey": Permission.SERVICE_ACCOUNT_WRITE,

@@ -11,6 +11,7 @@ from controlplane.api.runs import RunService
 from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
 from controlplane.api.tasks import TaskService
+from controlplane.api.translator import TranslatorService
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
@@ -58,4 +59,5 @@ def services(
             runs=runs, actions=actions, data=data, base=base
         ),
         "flyteidl2.workflow.StateService": StateService(actions),
+        "flyteidl2.workflow.TranslatorService": TranslatorService(data),
     }

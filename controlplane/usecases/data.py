@@ -219,6 +219,13 @@ class Data:
             value=detail.row.value,
         )
 
+    async def read_inputs(self, caller: Caller, key: ActionKey, uri: str) -> bytes:
+        """Return an action's inputs if they are at ``uri``; NotFoundError for any other URI."""
+        detail = await self._actions.detail(caller, key)
+        if detail.row.type is ActionType.CONDITION or detail.input_uri != uri:
+            raise NotFoundError("inputs", f"of action {key} at this literals_uri")
+        return await self._read(caller, uri, "inputs of action", key)
+
     async def link_to_report(
         self, caller: Caller, key: ActionKey, attempt: int, *, expires_in: timedelta
     ) -> Link:

@@ -25,6 +25,7 @@ from flyteidl2.task.task_service_connect import TaskServiceClient
 from flyteidl2.workflow.queue_service_connect import QueueServiceClient
 from flyteidl2.workflow.run_service_connect import RunServiceClient
 from flyteidl2.workflow.state_service_connect import StateServiceClient
+from flyteidl2.workflow.translator_service_connect import TranslatorServiceClient
 from prometheus_client import CollectorRegistry
 
 from controlplane.api import services as api
@@ -135,6 +136,10 @@ class ApiUnderTest:
     @property
     def data(self) -> Any:
         return DataProxyServiceClient(self.url)
+
+    @property
+    def translator(self) -> TranslatorServiceClient:
+        return TranslatorServiceClient(self.url)
 
     @property
     def clusters(self) -> Any:
