@@ -59,6 +59,7 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
@@ -116,7 +117,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     live = LiveCalls()
 
     cache_checks = CacheChecks(database, blobs, clock)
-    actions = Actions(database, feeds, clock, cache_checks=cache_checks)
+    recoveries = Recoveries(database, blobs, clock)
+    actions = Actions(database, feeds, clock, cache_checks=cache_checks, recoveries=recoveries)
     secret_keys = read_secret_keys(settings.secret_keys)
     secrets = Secrets(database, clock, secret_keys, list_named_secrets)
     tasks = Tasks(database, clock)
@@ -151,6 +153,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         data=data,
         settings=settings_of_runs,
         cache_checks=cache_checks,
+        recoveries=recoveries,
     )
 
     logins: Logins | None = None

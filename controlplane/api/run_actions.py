@@ -39,7 +39,7 @@ from controlplane.core.callers import Caller
 from controlplane.core.errors import NotFoundError
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
-from shared.model.phases import Phase
+from shared.model.phases import SUCCESSES
 
 _WATCHED_PAGE = 1000
 
@@ -160,7 +160,7 @@ class RunActions:
 
 def _outputs_uri(row: ActionRow) -> str:
     """Return the URI of the outputs file, "" before it exists."""
-    if row.phase not in {Phase.SUCCEEDED, Phase.RECOVERED} or not row.output_uri:
+    if row.phase not in SUCCESSES or not row.output_uri:
         return ""
     return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)
 

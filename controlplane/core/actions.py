@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum, auto
 
 from controlplane.core.caching import CacheRequest, CacheSource, CacheStatus
+from controlplane.core.relations import Relation
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -20,6 +21,7 @@ from shared.model.ids import (
     OrgName,
     ProjectName,
     RunId,
+    RunName,
 )
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, LogLink
@@ -67,6 +69,7 @@ class Spec:
     kind: SpecKind
     body: bytes
     policy: RetryPolicy = RetryPolicy()
+    has_outputs: bool = True  # of a task: without declared outputs it need not write a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,8 @@ class ActionRow:
     signalled_by: str
     source: RunSource
     labels: Mapping[str, str]
+    relation: Relation | None  # of a root: its run's
+    recovered_from: RunName | None  # of a RECOVERED action: the run that executed it
     change: int  # the run's sequence number of its latest change
     cache_status: CacheStatus = CacheStatus.DISABLED
     cached_from: CacheSource | None = None  # set if it got the outputs of an earlier attempt

@@ -4,14 +4,15 @@ Runs: requests to create them, their details, and the scopes that select them.
 A run is its root action ``a0``, and the settings that all its actions share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
 from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
-from shared.model.ids import ActionKey, Digest, DomainName, ProjectName, RunKey
+from controlplane.core.relations import Counterpart, Relation, RelationType, SourceRun
+from shared.model.ids import ActionKey, ActionName, Digest, DomainName, ProjectName, RunKey
 
 INPUTS_GRACE = timedelta(minutes=2)
 """
@@ -40,8 +41,23 @@ class NewRun:
     raw_data_base: str = ""  # "": below run_base
     max_action_concurrency: int = 0  # 0 for no limit
     started_at: datetime | None = None  # a trigger's scheduled time
-    spawned_by: RunKey | None = None  # the run whose task started it
     requested_spec: Digest | None = None  # of the request's RunSpec, if settings changed it
+    relation: Relation | None = None
+    forced: Sequence[ActionName] = ()  # actions that a recovery runs again
+    source_run: SourceRun | None = None  # the run that it recovers, once that was found
+    recovered: Counterpart | None = None  # what its root takes over, if that needs not run
+
+    @property
+    def related_run(self) -> RunKey | None:
+        """Return the run that it is related to, of the same project and domain."""
+        run = self.key.run
+        return RunKey(run.project, run.domain, self.relation.run) if self.relation else None
+
+    @property
+    def spawned_by(self) -> RunKey | None:
+        """Return the run whose task started it; it need not exist."""
+        spawned = self.relation is not None and self.relation.type is RelationType.SPAWN
+        return self.related_run if spawned else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

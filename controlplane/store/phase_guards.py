@@ -5,7 +5,7 @@ Statements below ``store`` change a phase only ``WHERE`` one of these conditions
 another transaction changed first is left alone.
 """
 
-from shared.model.phases import NEXT, RETRIED_FROM, TERMINAL
+from shared.model.phases import NEXT, RETRIED_FROM, SUCCESSES, TERMINAL
 
 _PAIRS = ", ".join(
     f"({phase.value},{next_steps.value})"
@@ -13,6 +13,7 @@ _PAIRS = ", ".join(
     for next_steps in sorted(NEXT[phase] | ({phase} - TERMINAL))
 )
 _RETRIED_FROM = ", ".join(str(phase.value) for phase in sorted(RETRIED_FROM))
+_SUCCESSES = ", ".join(str(phase.value) for phase in sorted(SUCCESSES))
 _TERMINAL = ", ".join(str(phase.value) for phase in sorted(TERMINAL))
 
 
@@ -39,6 +40,10 @@ def unestimated(condition: str) -> str:
 
 def has_ended(current: str) -> str:
     return f"{current} IN ({_TERMINAL})"
+
+
+def has_succeeded(current: str) -> str:
+    return f"{current} IN ({_SUCCESSES})"
 
 
 def is_live(current: str) -> str:

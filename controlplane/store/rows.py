@@ -10,6 +10,7 @@ from uuid import UUID
 from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
 from controlplane.core.caching import CacheSource, CacheStatus
 from controlplane.core.layout import output_prefix
+from controlplane.core.relations import Relation, RelationType
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -32,8 +33,8 @@ ACTION_COLUMNS = """
     a.phase, a.attempts, a.change, a.created_at, a.updated_at, a.started_at, a.ended_at,
     a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
     a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.condition_type, a.value,
-    a.signalled_by, a.cache_status, a.cached_from,
-    r.created_by, r.source, r.labels, r.run_base
+    a.signalled_by, a.cache_status, a.cached_from, a.recovered_from,
+    r.created_by, r.source, r.labels, r.run_base, r.relation, r.related_to
 """
 
 
@@ -97,6 +98,9 @@ class ActionColumns(KeyColumns, FailureColumns, Protocol):
     source: int
     labels: Mapping[str, str]
     run_base: str
+    recovered_from: str
+    relation: int
+    related_to: str | None
 
 
 def parse_enum(value: object, unknown: E) -> E:
@@ -131,6 +135,12 @@ def parse_failure(row: FailureColumns) -> Failure | None:
         recoverable=bool(row.error_recoverable),
         full_uri=row.error_uri or "",
     )
+
+
+def _parse_relation(row: ActionColumns) -> Relation | None:
+    if row.parent is not None or row.related_to is None:
+        return None
+    return Relation(parse_enum(row.relation, RelationType.NONE), RunName(row.related_to))
 
 
 def parse_action(row: ActionColumns) -> ActionRow:
@@ -174,6 +184,8 @@ def parse_action(row: ActionColumns) -> ActionRow:
         signalled_by=row.signalled_by,
         source=parse_enum(row.source, RunSource.UNSPECIFIED),
         labels=row.labels,
+        relation=_parse_relation(row),
+        recovered_from=RunName(row.recovered_from) if row.recovered_from else None,
         change=row.change,
         cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
         cached_from=_parse_source(row.cached_from),

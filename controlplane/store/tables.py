@@ -159,6 +159,10 @@ runs = Table(
     Column("cache_overwrite", Boolean, nullable=False, server_default="false"),
     # Where else it finds cached results (core.caching.readable_scopes); NULL: in the whole org.
     Column("cache_scopes", JSONB, server_default="[]"),
+    Column("relation", SmallInteger, nullable=False, server_default="0"),
+    Column("related_to", Text),  # name of the run of its project and domain that relation names
+    Column("recovers", Uuid),  # the run whose succeeded actions it takes over
+    Column("forced", JSONB, nullable=False, server_default="[]"),  # names of those it runs again
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -167,6 +171,15 @@ runs = Table(
         "spawned_by",
         "run_id",
         postgresql_where=text("spawned_by IS NOT NULL"),
+    ),
+    Index(
+        "runs_related",
+        "org",
+        "project",
+        "domain",
+        "related_to",
+        "run_id",
+        postgresql_where=text("related_to IS NOT NULL"),
     ),
     postgresql_with={"fillfactor": "60"},
 )
@@ -209,6 +222,7 @@ actions = Table(
     _text("signalled_by"),
     Column("cache_status", SmallInteger, nullable=False, server_default="0"),
     Column("cached_from", JSONB),  # [project, domain, run, action, attempt] of its outputs
+    _text("recovered_from"),  # name of the run that executed it
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
     Index(None, "org", "parent_id", "name"),

@@ -28,15 +28,17 @@ from controlplane.core.errors import (
     UnavailableError,
 )
 from controlplane.core.lists import Listing
+from controlplane.core.relations import Counterpart
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch.aborts import abort
-from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.admit import Answer, Enqueue, Enqueued
 from controlplane.store.dispatch.caching import Lookup
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import actions as store, lists as store_lists
-from controlplane.store.resources.runs import find_run, get_change
+from controlplane.store.resources.runs import find_run, find_watched, get_change
 from controlplane.usecases.cache_checks import CacheChecks
+from controlplane.usecases.recoveries import Recoveries
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -79,17 +81,19 @@ class Actions:
         clock: Clock,
         *,
         cache_checks: CacheChecks,
+        recoveries: Recoveries,
     ) -> None:
         self._database = database
+        self._recoveries = recoveries
         self._feeds = feeds
         self._clock = clock
-        self._enqueues: Batcher[OrgName, Enqueue, Enqueued] = Batcher(
+        self._enqueues: Batcher[OrgName, Enqueue, Answer] = Batcher(
             self._commit,
             most=MOST_IN_A_COMMIT,
             most_waiting=MOST_WAITING,
             shared_fate=(UnavailableError,),
         )
-        self._enqueues_of_locked: Batcher[_LockedKey, Enqueue, Enqueued] = Batcher(
+        self._enqueues_of_locked: Batcher[_LockedKey, Enqueue, Answer] = Batcher(
             self._commit_locked,
             most=MOST_IN_A_COMMIT,
             most_waiting=MOST_WAITING,
@@ -125,6 +129,11 @@ class Actions:
                 check = await self._checks.submit(caller.org, lookup)
                 request = replace(request, cache_check=check)
             answer = await self._submit(caller.org, request)
+            if isinstance(answer, Counterpart):
+                checked = await self._recoveries.check(
+                    caller.org, answer, has_outputs=new.spec.has_outputs
+                )
+                answer = await self._submit(caller.org, replace(request, checked=checked))
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error
         except StoppedError as error:
@@ -154,6 +163,8 @@ class Actions:
                 )
             case Enqueued.BUSY:
                 raise _busy(new.key.run)
+            case Counterpart():  # it has other outputs than before: no action that ended has
+                raise UnavailableError(f"the action that {new.key} recovers changed; try again")
 
     async def abort(self, caller: Caller, action: ActionKey, reason: str) -> None:
         """Abort an action and its descendants; actions that have ended keep their phase."""
@@ -267,9 +278,14 @@ class Actions:
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
             async with self._database.for_org(caller.org) as tx:
-                run = await self._run(tx, key)
+                found = await find_watched(tx, key)
+                if found is None:
+                    raise NotFoundError("run", key)
+                run, recovers = found
                 if parent is not None:
                     await self._detail(tx, run, ActionKey(key, parent))
+            if recovers and parent is not None:
+                await self._recoveries.recover_traces(caller.org, run, parent)
             changes = await stack.enter_async_context(
                 self._feeds.changes(caller.org, run, parent=parent)
             )
@@ -295,7 +311,7 @@ class Actions:
                 if fresh:
                     yield fresh
 
-    async def _submit(self, org: OrgName, request: Enqueue) -> Enqueued:
+    async def _submit(self, org: OrgName, request: Enqueue) -> Answer:
         """
         Enqueue in the org's batch, or in a batch per run if another transaction locks its rows.
 
@@ -308,7 +324,7 @@ class Actions:
                 return answer
         return await self._enqueues_of_locked.submit(locked_key, request)
 
-    async def _commit(self, org: OrgName, requests: Sequence[Enqueue]) -> Sequence[Enqueued]:
+    async def _commit(self, org: OrgName, requests: Sequence[Enqueue]) -> Sequence[Answer]:
         try:
             async with self._database.for_org(org, lock_timeout=SHARED_LOCK_TIMEOUT) as tx:
                 return await enqueue(tx, requests, self._clock.now(), skip_locked=True)
@@ -317,7 +333,7 @@ class Actions:
 
     async def _commit_locked(
         self, key: _LockedKey, requests: Sequence[Enqueue]
-    ) -> Sequence[Enqueued]:
+    ) -> Sequence[Answer]:
         """Retry a locked run's batch with short lock timeouts, which frees the connection between."""
         for attempt in range(LOCK_TRIES):
             if attempt:

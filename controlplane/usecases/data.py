@@ -7,8 +7,7 @@ URIs are read, written or signed for.
 
 import hashlib
 from base64 import b32encode, b64encode
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,24 +20,22 @@ from controlplane.core.errors import (
     InvalidError,
     NotFoundError,
     NotReadyError,
-    UnavailableError,
 )
 from controlplane.core.projects import require_domain
 from controlplane.core.runs import InputsUpload
 from controlplane.core.signing import Grant, Method, SigningKeys
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.blob_access import BlobAccess
+from controlplane.usecases.blob_errors import map_blob_errors
 from controlplane.usecases.projects import Projects
 from shared.blobs.errors import (
     BlobNotFoundError,
-    BlobOutsideError,
-    BlobStoreError,
     BlobTooLargeError,
 )
 from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
 from shared.model.ids import ActionKey, DomainName, ProjectName
-from shared.model.phases import Phase
+from shared.model.phases import SUCCESSES
 
 MAX_UPLOAD_BYTES = 5 * 1024**3
 """S3's limit of a single PUT."""
@@ -46,8 +43,6 @@ MAX_PAYLOAD_BYTES = 32 * 1024**2
 """Largest inputs.pb or outputs.pb that is shown; the SDK writes up to 10 MiB by default."""
 LINK_LIFE = timedelta(minutes=15)
 MAX_LINK_LIFE = timedelta(hours=1)
-
-_WITH_OUTPUTS = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +132,7 @@ class Data:
             filename=upload.filename or by_md5,
         )
         self.access.require_location(caller, uri)
-        with _map_blob_errors():
+        with map_blob_errors():
             headers = {"Content-MD5": b64encode(upload.md5).decode()}
             if upload.root and not await self._is_there(uri, upload):
                 # The SDK uploads same-named files of different folders to one URI, concurrently.
@@ -181,7 +176,7 @@ class Data:
 
     async def store_inputs(self, uri: str, body: bytes) -> None:
         """Write inputs to the URI that ``locate_inputs`` returned, unless they are there."""
-        with _map_blob_errors():
+        with map_blob_errors():
             if not await self._store.exists(uri):
                 await self._store.write(uri, body)
 
@@ -201,7 +196,7 @@ class Data:
             inputs_uri = ""  # a condition's URI is a placeholder
         elif inputs_uri:
             inputs = await self._read(caller, inputs_uri, "inputs of action", key)
-        if detail.row.phase in _WITH_OUTPUTS and detail.row.output_uri:
+        if detail.row.phase in SUCCESSES and detail.row.output_uri:
             outputs_uri = detail.row.output_uri
             if detail.row.type is ActionType.TASK:
                 outputs_uri = layout.outputs_uri(outputs_uri)
@@ -251,7 +246,7 @@ class Data:
         uri = self._store.uri_of_native(address)
         if not address or (self._store.signs and not uri.startswith(f"{self._store.base}/")):
             return
-        with _map_blob_errors():
+        with map_blob_errors():
             if self.access.may(caller, Permission.BLOB_READ, uri):
                 if await self._store.exists(uri):
                     return
@@ -287,7 +282,7 @@ class Data:
         self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
     ) -> Link:
         self.access.require_of_action(caller, uri, what, key)
-        with _map_blob_errors():
+        with map_blob_errors():
             if not await self._store.exists(uri):
                 raise NotFoundError(what, key)
             expires_at = self._expiry(expires_in)
@@ -297,7 +292,7 @@ class Data:
     async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
         self.access.require_of_action(caller, uri, what, key)
         try:
-            with _map_blob_errors():
+            with map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except BlobNotFoundError as error:
             # No URI in this text: the SDK searches it for "inputs", which a URI may contain.
@@ -310,7 +305,7 @@ class Data:
         if not self.access.may(caller, Permission.BLOB_READ, uri):
             return None
         try:
-            with _map_blob_errors():
+            with map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except (BlobNotFoundError, BlobTooLargeError):
             return None
@@ -361,14 +356,3 @@ def _check(upload: Upload) -> None:
         raise InvalidError(
             f"content_length is {upload.length}; one upload takes at most {MAX_UPLOAD_BYTES} bytes"
         )
-
-
-@contextmanager
-def _map_blob_errors() -> Iterator[None]:
-    """Map errors of the blob store to errors that a caller can act on."""
-    try:
-        yield
-    except BlobOutsideError as error:
-        raise InvalidError(str(error)) from error
-    except BlobStoreError as error:
-        raise UnavailableError(str(error)) from error

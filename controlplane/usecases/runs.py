@@ -44,6 +44,7 @@ from controlplane.store.resources.runs import RootCache
 from controlplane.usecases.actions import refresh
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
+from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
@@ -74,7 +75,9 @@ class Runs:
         data: Data,
         settings: ScopedSettings,
         cache_checks: CacheChecks,
+        recoveries: Recoveries,
     ) -> None:
+        self._recoveries = recoveries
         self._database = database
         self._feeds = feeds
         self._clock = clock
@@ -94,11 +97,13 @@ class Runs:
         Create a run of ``task`` and return its root action; a refused run stores no inputs.
 
         ``task``: the key of a deployed task, or a serialised TaskSpec. ``parse`` builds the
-        request from the TaskSpec and from the settings of the run's project and domain. Idempotent: a repeated request of the same caller returns the
-        same run, and stores its inputs if they are missing.
+        request from the TaskSpec and from the settings of the run's project and domain.
+        Idempotent: a repeated request of the same caller returns the same run, and stores its
+        inputs if they are missing.
 
-        NotFoundError (task, project, domain, queue), NotReadyError (code bundle missing, project
-        archived), ExhaustedError (queue full), AlreadyExistsError, UnavailableError.
+        NotFoundError (task, project, domain, queue, related run), NotReadyError (code bundle
+        missing, project archived, run to recover is live), ExhaustedError (queue full),
+        AlreadyExistsError, UnavailableError.
         """
         caller.require_somewhere(Permission.RUN_CREATE)
         spec = (await self._tasks.get(caller, task)).spec if isinstance(task, TaskKey) else task
@@ -112,12 +117,15 @@ class Runs:
         now = available_at = self._clock.now()
         if inputs is not None:
             new = replace(new, input_uri=self._data.locate_inputs(caller, inputs))
-            if new.cache is not None:
-                # Before the run, which may be a hit: that has succeeded as soon as it is seen.
+            new = await self._recoveries.resolve(caller, new)
+            if new.cache is not None or new.recovered is not None:
+                # Before the run, which may have succeeded as soon as it is seen.
                 await self._write_inputs(new, self._data.upload_inputs(caller, inputs))
                 inputs = None
             else:
                 available_at = now + INPUTS_GRACE
+        else:
+            new = await self._recoveries.resolve(caller, new)
         run_id = RunId(new_uuid(now))
         cache = RootCache(
             scopes=readable_scopes(caller, is_global=new.is_cache_global),

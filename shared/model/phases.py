@@ -27,6 +27,9 @@ class Phase(IntEnum):
     RECOVERED = 10
 
 
+SUCCESSES = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
+"""The phases of success. Compare with this, not with SUCCEEDED: a recovered action succeeded too."""
+
 _ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT})
 
 NEXT: Mapping[Phase, frozenset[Phase]] = {

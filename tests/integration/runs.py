@@ -7,6 +7,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
@@ -15,7 +16,13 @@ from shared.kit.clock import Clock
 
 
 def make_actions(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Actions:
-    return Actions(database, feeds, clock, cache_checks=CacheChecks(database, blobs, clock))
+    return Actions(
+        database,
+        feeds,
+        clock,
+        cache_checks=CacheChecks(database, blobs, clock),
+        recoveries=Recoveries(database, blobs, clock),
+    )
 
 
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:
@@ -35,4 +42,5 @@ def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) 
         data=data,
         settings=ScopedSettings(database, clock, base=blobs.base),
         cache_checks=CacheChecks(database, blobs, clock),
+        recoveries=Recoveries(database, blobs, clock),
     )

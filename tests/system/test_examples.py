@@ -44,8 +44,21 @@ async def test_example_returns_a_dataclass(api: ApiClient, reader: Flyte) -> Non
     assert "o0=Summary(count=3, mean=25.5, outliers=[35.0]), o1=False" in shown
 
 
+async def test_recovery_of_the_example_looks_up_no_price_again(
+    api: ApiClient, reader: Flyte
+) -> None:
+    run = reader("run", "recovering.py", "main", "--books", "3", "--budget", "10").run
+    await api.phase(action_id(run), ActionPhase.ACTION_PHASE_FAILED)
+
+    again = reader("rerun", run, "--recover", "--budget", "100").run
+
+    assert await api.result(action_id(again)) == [24]
+    phases = [child.status.phase for child in await api.children(action_id(again))]
+    assert phases == [ActionPhase.ACTION_PHASE_RECOVERED] * 3
+
+
 def test_every_example_has_a_test() -> None:
-    tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py"}
+    tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py", "recovering.py"}
     tried |= {"cluster.py"}  # in tests.kube.node.examples: it needs one
     assert tried == {path.name for path in EXAMPLES.glob("*.py")}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from flyteidl2.common.run_pb2 import Relation as RelationMessage
 from flyteidl2.core.execution_pb2 import (
     ContainerError,
     ExecutionError,
@@ -42,6 +43,8 @@ from controlplane.core.actions import (
     PhaseChange,
 )
 from controlplane.core.caching import CacheSource, status_of_attempt
+from controlplane.core.relations import Relation
+from shared.model.ids import ActionKey, RunKey
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
@@ -141,6 +144,13 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
         funtion_name=row.info.function,
         source=row.source.value,
     )
+    if row.relation is not None:
+        metadata.relation.CopyFrom(_render_relation(row, row.relation))
+    if row.recovered_from is not None:
+        executed = RunKey(row.key.run.project, row.key.run.domain, row.recovered_from)
+        metadata.recovered_from.CopyFrom(
+            keys.render_action(row.org, ActionKey(executed, row.key.name))
+        )
     match row.type:
         case ActionType.TASK:
             metadata.task.CopyFrom(
@@ -161,6 +171,13 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
         case ActionType.UNKNOWN:
             pass
     return metadata
+
+
+def _render_relation(row: ActionRow, relation: Relation) -> RelationMessage:
+    related = RunKey(row.key.run.project, row.key.run.domain, relation.run)
+    return RelationMessage(
+        related_to=keys.render_run(row.org, related), relation_type=relation.type.value
+    )
 
 
 def _render_status(row: ActionRow) -> ActionStatus:

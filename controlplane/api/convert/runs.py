@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
 
-from flyteidl2.common.run_pb2 import RelationType
 from flyteidl2.task.run_pb2 import CacheLookupScope, RunSpec
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import Run, RunDetails
@@ -25,21 +24,21 @@ from controlplane.api.convert.applied_settings import (
 )
 from controlplane.api.convert.cache_keys import parse_root_cache
 from controlplane.api.convert.data import parse_code_bundle, prepare_inputs
+from controlplane.api.convert.relations import normalise, parse_forced, parse_relation
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
 from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core import layout
 from controlplane.core.actions import ActionRow, RunSource
 from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.relations import Relation
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
 from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import TaskKey
 from shared.model.ids import (
     ROOT,
     ActionKey,
-    DomainName,
     OrgName,
-    ProjectName,
     RunKey,
     RunName,
 )
@@ -88,10 +87,11 @@ def parse_run_request(
     ``base`` is the storage prefix below which every org's data lies.
     """
     task = TaskSpec.FromString(task_spec)
-    asked = drop_client_defaults(request.run_spec)
+    relation = parse_relation(request.run_spec, key)
+    asked = drop_client_defaults(normalise(request, relation, key))
     applied = apply_settings(asked, effective)
     require_within(task.task_template, effective)
-    new = _parse_new_run(request, applied, key, task, org=org, base=base)
+    new = _parse_new_run(request, applied, key, task, relation, org=org, base=base)
     if applied is not asked:
         new = replace(new, requested_spec=parse_run_spec(asked).digest)
     code_bundle = parse_code_bundle(task)
@@ -116,12 +116,11 @@ def _parse_new_run(
     settings: RunSpec,
     key: RunKey,
     task: TaskSpec,
+    relation: Relation | None,
     *,
     org: OrgName,
     base: str,
 ) -> NewRun:
-    if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
-        raise UnbuiltError("this release does not recover runs; start a new run of the task")
     _require_no_notifications(settings)
     spec, info = parse_task_spec(task)
     return NewRun(
@@ -137,7 +136,8 @@ def _parse_new_run(
         raw_data_base=_parse_raw_data_base(settings, org, base),
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
         started_at=_parse_start(request, settings),
-        spawned_by=_parse_spawner(settings),
+        relation=relation,
+        forced=parse_forced(settings, relation),
         overwrite_cache=settings.overwrite_cache or settings.cache_config.overwrite_cache,
         is_cache_global=settings.cache_config.cache_lookup_scope
         != CacheLookupScope.CACHE_LOOKUP_SCOPE_PROJECT_DOMAIN,
@@ -265,14 +265,6 @@ def _parse_concurrency(required: int) -> int:
     if required > _MAX_CONCURRENCY:
         raise InvalidError(f"run_spec.max_action_concurrency: at most {_MAX_CONCURRENCY}")
     return required
-
-
-def _parse_spawner(settings: RunSpec) -> RunKey | None:
-    """Parse the run whose task starts this one; it is looked up by name, and need not exist."""
-    if settings.relation.relation_type != RelationType.RELATION_TYPE_SPAWN:
-        return None
-    parent = settings.relation.related_to
-    return RunKey(ProjectName(parent.project), DomainName(parent.domain), RunName(parent.name))
 
 
 def _parse_start(request: CreateRunRequest, settings: RunSpec) -> datetime | None:

@@ -46,7 +46,13 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
         return known
     check_task(message.task_template)
     read = (
-        Spec(digest=digest, kind=SpecKind.TASK, body=body, policy=_parse_policy(message)),
+        Spec(
+            digest=digest,
+            kind=SpecKind.TASK,
+            body=body,
+            policy=_parse_policy(message),
+            has_outputs=bool(message.task_template.interface.outputs.variables),
+        ),
         _parse_info(message),
     )
     if len(body) <= _MAX_KEPT_BYTES:

@@ -6,20 +6,22 @@ locked: its requests are answered BUSY, so that one locked run delays no other r
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 
 from controlplane.core.actions import ActionType, NewAction
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
 from controlplane.core.queues import Queue
+from controlplane.core.relations import CheckedOutputs, Counterpart
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.caching import Lookup, find_entries
 from controlplane.store.dispatch.concurrency import WAITS_IN_QUEUE
+from controlplane.store.dispatch.recoveries import find_counterparts
 from controlplane.store.notify.changes import Counters
 from controlplane.store.resources.queues import lock_free_queues, lock_queues
 from controlplane.store.statements import given, statement
-from shared.model.ids import ActionId, RunId, RunKey
+from shared.model.ids import ActionId, RunId, RunKey, RunName
 
 
 class Enqueued(Enum):
@@ -41,11 +43,17 @@ class Enqueue:
     id: ActionId  # the id of the action if it is new
     action: NewAction
     cache_check: CacheCheck | None = None
+    checked: CheckedOutputs | None = None  # of its counterpart, once a batch has answered with it
+
+
+Answer = Enqueued | Counterpart
+"""A counterpart: the action may be recovered; check its outputs, and enqueue it again."""
 
 
 _RUNS = f"""
 {given(project="text", domain="text", run="text")}
-SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency
+SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency,
+       r.recovers, r.related_to, r.forced
 FROM n JOIN runs r
   ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
 ORDER BY r.run_id FOR UPDATE OF r {{unless_locked}}
@@ -84,6 +92,9 @@ class LockedRun:
     id: RunId
     queue: str
     is_limited: bool
+    source: RunId | None  # the run that it recovers, and its name
+    source_name: RunName
+    forced: Collection[str] = ()  # actions that it runs, although they succeeded there
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +105,16 @@ class Admitted:
     run: LockedRun
     queue: Queue
     cached: CacheResult = UNCACHED
+    recovered: Counterpart | None = None  # what it takes over from the run that its run recovers
 
     @property
     def is_hit(self) -> bool:
         return self.cached.entry is not None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it takes a result over, so that it ends at once and is not dispatched."""
+        return self.is_hit or self.recovered is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +125,7 @@ class Admission:
     refused: Mapping[ActionId, Enqueued]
     runs: Mapping[RunKey, LockedRun]
     counters: Counters
+    unchecked: Mapping[ActionId, Counterpart] = field(default_factory=dict)
 
 
 async def admit(
@@ -139,10 +157,15 @@ async def admit(
         capacities, locked_queues = await lock_free_queues(tx, names.values())
     else:
         capacities = await lock_queues(tx, names.values())
-    cached = await _find_cached(tx, known, now)
+    counterparts = await _find_counterparts(tx, known, runs)
+    recovered, unchecked = _divide(known, counterparts)
+    others = [each for each in known if each.id not in recovered and each.id not in unchecked]
+    cached = await _find_cached(tx, others, now)
     admitted: list[Admitted] = []
     without_slot: list[Admitted] = []
     for request in known:
+        if request.id in unchecked:
+            continue
         name = names[request.id]
         queue = capacities.find(name)
         if name in locked_queues:
@@ -155,8 +178,9 @@ async def admit(
                 runs[request.action.key.run],
                 queue,
                 cached.get(request.id, UNCACHED),
+                recovered.get(request.id),
             )
-            is_dispatched = request.action.type is ActionType.TASK and not entering.is_hit
+            is_dispatched = request.action.type is ActionType.TASK and not entering.has_result
             has_slot = not is_dispatched or capacities.take(name)
             (admitted if has_slot else without_slot).append(entering)
     only_children = await _find_only_children(tx, without_slot)
@@ -165,7 +189,43 @@ async def admit(
             admitted.append(entering)
         else:
             refused[entering.request.id] = Enqueued.QUEUE_FULL
-    return Admission(admitted=admitted, refused=refused, runs=runs, counters=counters)
+    return Admission(
+        admitted=admitted, refused=refused, runs=runs, counters=counters, unchecked=unchecked
+    )
+
+
+async def _find_counterparts(
+    tx: OrgTx, requests: Sequence[Enqueue], runs: Mapping[RunKey, LockedRun]
+) -> Mapping[ActionId, Counterpart]:
+    """Find what the requests take over from the runs that theirs recover; most recover none."""
+    wanted, sources = [], []
+    for request in requests:
+        action, run = request.action, runs[request.action.key.run]
+        # A trace is enqueued with its result; those to replay are in the parent's snapshot.
+        if run.source is None or action.type is ActionType.TRACE or action.key.name in run.forced:
+            continue
+        wanted.append((request.id, run.id, action.key.name, action.parent, action.type))
+        sources.append((run.source, run.source_name))
+    return await find_counterparts(tx, wanted, sources)
+
+
+def _divide(
+    requests: Sequence[Enqueue], counterparts: Mapping[ActionId, Counterpart]
+) -> tuple[Mapping[ActionId, Counterpart], Mapping[ActionId, Counterpart]]:
+    """Return what is recovered, and what has outputs that are to be checked before."""
+    recovered: dict[ActionId, Counterpart] = {}
+    unchecked: dict[ActionId, Counterpart] = {}
+    for request in requests if counterparts else ():
+        found, checked = counterparts.get(request.id), request.checked
+        if found is None:
+            continue
+        if request.action.type is not ActionType.TASK:
+            recovered[request.id] = found
+        elif checked is None or checked.uri != found.output_uri:
+            unchecked[request.id] = found
+        elif checked.exist:
+            recovered[request.id] = found
+    return recovered, unchecked
 
 
 async def _find_cached(
@@ -198,7 +258,12 @@ async def _lock_runs(
     )
     found = {
         RunKey(row.project, row.domain, row.run): LockedRun(
-            id=RunId(row.run_id), queue=row.queue, is_limited=row.max_action_concurrency > 0
+            id=RunId(row.run_id),
+            queue=row.queue,
+            is_limited=row.max_action_concurrency > 0,
+            source=row.recovers and RunId(row.recovers),
+            source_name=RunName(row.related_to),
+            forced=frozenset(row.forced) if row.forced else (),
         )
         for row in rows
     }

@@ -1,7 +1,8 @@
 """
 Enqueues actions in batches: one transaction for many requests, in steps that work on sets.
 
-1. ``admit``, in a module of its own: locks the runs and queues, and decides which requests may enter.
+1. ``admit``, in a module of its own: locks the runs and queues, finds what runs recover, and
+   decides which requests may enter.
 2. ``insert``: writes the actions that are new.
 3. ``dispatch``: makes those that clusters run available for leasing.
 4. ``classify``: finds why the other requests created no action.
@@ -17,7 +18,7 @@ from datetime import datetime
 from controlplane.core.actions import ActionType
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
-from controlplane.store.dispatch.admit import Admission, Admitted, Enqueue, Enqueued, admit
+from controlplane.store.dispatch.admit import Admission, Admitted, Answer, Enqueue, Enqueued, admit
 from controlplane.store.dispatch.caching import touch_entries
 from controlplane.store.dispatch.cascades import above
 from controlplane.store.notify.changes import Counters, notify
@@ -37,18 +38,18 @@ _INSERT = statement(f"""
     started_at_="timestamptz", ended_at_="timestamptz", due_at_="timestamptz",
     output_uri="text", error_code="text", error_kind="smallint", error_message="text",
     error_recoverable="boolean", condition_type="bytea", cache_status="smallint",
-    cached_from="jsonb",
+    cached_from="jsonb", value="bytea", recovered_from="text",
 )}
 INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name, cache_key,
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
-                     condition_type, cache_status, cached_from)
+                     condition_type, cache_status, cached_from, value, recovered_from)
 SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
-       n.condition_type, n.cache_status, n.cached_from
+       n.condition_type, n.cache_status, n.cached_from, n.value, n.recovered_from
 FROM n
 CROSS JOIN LATERAL (
     SELECT p.id, p.phase FROM actions p
@@ -102,7 +103,7 @@ class Inserted:
 
 async def enqueue(
     tx: OrgTx, requests: Sequence[Enqueue], now: datetime, *, skip_locked: bool = False
-) -> Sequence[Enqueued]:
+) -> Sequence[Answer]:
     """
     Enqueue all requests; the answers are in the order of the requests.
 
@@ -112,7 +113,10 @@ async def enqueue(
     admission = await admit(tx, requests, now, skip_locked=skip_locked)
     inserted = await insert(tx, admission.admitted, admission.counters, now)
     pools = await dispatch(tx, inserted, now)
-    answers = dict.fromkeys((each.admitted.request.id for each in inserted), Enqueued.CREATED)
+    answers: dict[ActionId, Answer] = dict.fromkeys(
+        (each.admitted.request.id for each in inserted), Enqueued.CREATED
+    )
+    answers |= admission.unchecked
     others = [request for request in requests if request.id not in answers]
     answers |= await classify(tx, others, admission)
     if inserted:
@@ -163,6 +167,10 @@ async def insert(
             "error_kind": [f.kind.value if f else None for f in failures],
             "error_message": [f.message if f else None for f in failures],
             "error_recoverable": [f.recoverable if f else None for f in failures],
+            "value": [each.recovered.value if each.recovered else None for each in admitted],
+            "recovered_from": [
+                each.recovered.executed_in if each.recovered else "" for each in admitted
+            ],
             "condition_type": [a.condition.literal_type if a.condition else None for a in actions],
             "cache_status": [each.cached.status.value for each in admitted],
             "cached_from": [
@@ -182,12 +190,12 @@ async def dispatch(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> Co
     """
     Make the tasks among new actions available for leasing; return the pools that have work.
 
-    Traces, conditions and hits of the cache are not dispatched: no cluster runs them.
+    Traces, conditions and actions that take a result over are not dispatched: no cluster runs them.
     """
     tasks = [
         each
         for each in inserted
-        if each.admitted.request.action.type is ActionType.TASK and not each.admitted.is_hit
+        if each.admitted.request.action.type is ActionType.TASK and not each.admitted.has_result
     ]
     if not tasks:
         return ()
@@ -261,6 +269,8 @@ async def _touch_hits(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) ->
 
 
 def _first_phase(admitted: Admitted) -> Phase:
+    if admitted.recovered:
+        return Phase.RECOVERED
     action = admitted.request.action
     match action.type:
         case ActionType.TASK:
@@ -277,17 +287,19 @@ def _started_at(admitted: Admitted, now: datetime) -> datetime | None:
     trace = admitted.request.action.trace
     if trace:
         return trace.started_at
-    return now if admitted.is_hit else None
+    return now if admitted.has_result else None
 
 
 def _ended_at(admitted: Admitted, now: datetime) -> datetime | None:
     trace = admitted.request.action.trace
     if trace:
         return trace.ended_at
-    return now if admitted.is_hit else None
+    return now if admitted.has_result else None
 
 
 def _output_uri(admitted: Admitted) -> str:
+    if admitted.recovered:
+        return admitted.recovered.output_uri
     if admitted.cached.entry:
         return admitted.cached.entry.output_uri
     trace = admitted.request.action.trace
@@ -296,7 +308,7 @@ def _output_uri(admitted: Admitted) -> str:
 
 def _due_at(admitted: Admitted, now: datetime) -> datetime | None:
     action = admitted.request.action
-    if admitted.is_hit:
+    if admitted.has_result:
         return None
     if action.type is ActionType.TASK:
         return due_at(action.spec.policy, Phase.QUEUED, created_at=now, available_at=now)

@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, func, select, text
 from controlplane.core.actions import Page
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Listing
+from controlplane.core.relations import RelationType
 from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
@@ -30,11 +31,19 @@ def _phase(value: str) -> int:
     return Phase[name].value if name in Phase.__members__ else int(value)
 
 
+def _relation(value: str) -> int:
+    """Parse a relation from its number or its name."""
+    name = value.upper().removeprefix("RELATION_TYPE_")
+    return RelationType[name].value if name in RelationType.__members__ else int(value)
+
+
 _FIELDS: Mapping[str, Field] = {
     "project": text_field(runs.c.project),
     "domain": text_field(runs.c.domain),
     "run_name": text_field(runs.c.run),
     "run_source": numbers(runs.c.source),
+    "relation_type": numbers(runs.c.relation, _relation),
+    "related_to": text_field(runs.c.related_to),
     "created_by": text_field(runs.c.created_by),
     "created_by_subject": text_field(runs.c.created_by),
     "name": text_field(actions.c.name),
@@ -112,5 +121,8 @@ def _select() -> Select[Any]:
     joined = actions.join(
         runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id)
     )
-    shared = ("project", "domain", "run", "created_by", "source", "labels", "run_base")
+    shared = (
+        "project", "domain", "run", "created_by", "source", "labels", "run_base", "relation",
+        "related_to",
+    )  # fmt: skip
     return select(actions, *(runs.c[name] for name in shared)).select_from(joined)

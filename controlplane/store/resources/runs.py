@@ -30,28 +30,31 @@ from shared.model.phases import Phase
 _INSERT_RUN = statement("""
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at, requested_spec, cache_overwrite, cache_scopes, spawned_by)
+                  started_at, requested_spec, cache_overwrite, cache_scopes, relation, related_to,
+                  recovers, forced, spawned_by)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
        :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
-       :requested_spec, :cache_overwrite, :cache_scopes,
+       :requested_spec, :cache_overwrite, :cache_scopes, :relation, :related_to, :recovers, :forced,
        (SELECT p.run_id FROM runs p
         WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run)
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
 ON CONFLICT DO NOTHING
 RETURNING run_id
 """).bindparams(
-    bindparam("labels", type_=JSONB), bindparam("cache_scopes", type_=JSONB(none_as_null=True))
+    bindparam("labels", type_=JSONB),
+    bindparam("cache_scopes", type_=JSONB(none_as_null=True)),
+    bindparam("forced", type_=JSONB),
 )
 
 _INSERT_ROOT = statement(f"""
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
                      created_at, updated_at, due_at, started_at, ended_at, output_uri,
-                     cache_status, cached_from)
+                     cache_status, cached_from, recovered_from)
 VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
         :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
         :phase, 1, :now, :now, :due_at, :started_at, :ended_at, :output_uri, :cache_status,
-        CAST(:cached_from AS jsonb))
+        CAST(:cached_from AS jsonb), :recovered_from)
 """)
 
 _INSERT_DISPATCH = statement("""
@@ -98,6 +101,11 @@ SELECT s.body FROM runs r JOIN specs s ON s.org = r.org AND s.digest = r.run_spe
 WHERE r.org = :org AND r.run_id = :run_id
 """)
 
+_WATCHED = statement("""
+SELECT run_id, recovers IS NOT NULL AS recovers FROM runs
+WHERE org = :org AND project = :project AND domain = :domain AND run = :run
+""")
+
 _CHANGE = statement("SELECT change FROM runs WHERE org = :org AND run_id = :run_id")
 
 
@@ -134,7 +142,8 @@ async def create_run(
 
     ``available_at``: when its root may start, if that is later than now; then watchers are not
     notified of the run until ``make_available``, so that it may be discarded. A root with cached
-    outputs has succeeded at once, and needs no capacity of its queue.
+    outputs, or with those of a run that it recovers, has ended at once, and needs no capacity of
+    its queue.
     """
     cache = cache or RootCache()
     capacities = await lock_queues(tx, [new.queue])
@@ -161,6 +170,10 @@ async def create_run(
         "requested_spec": new.requested_spec,
         "cache_overwrite": new.overwrite_cache,
         "cache_scopes": None if cache.scopes is None else sorted(cache.scopes),
+        "relation": new.relation.type.value if new.relation else 0,
+        "related_to": new.relation.run if new.relation else None,
+        "recovers": new.source_run.id if new.source_run else None,
+        "forced": list(new.forced),
         "by_project": new.spawned_by.project if new.spawned_by else None,
         "by_domain": new.spawned_by.domain if new.spawned_by else None,
         "by_run": new.spawned_by.name if new.spawned_by else None,
@@ -168,9 +181,12 @@ async def create_run(
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:
         return await _why_not(tx, run, new, by)
-    cached = await _find_cached(tx, run, new, cache, now)
+    recovered = new.recovered
+    cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)
     entry = cached.entry
-    if entry is None and not capacities.take(queue.name):
+    result = recovered or entry
+    phase = Phase.RECOVERED if recovered else Phase.SUCCEEDED if entry else Phase.QUEUED
+    if phase is Phase.QUEUED and not capacities.take(queue.name):
         await tx.execute(_DELETE_RUN, {"run_id": run})
         return Created.QUEUE_FULL, run
     await tx.execute(
@@ -181,10 +197,10 @@ async def create_run(
             "spec": new.spec.digest,
             "input_uri": new.input_uri,
             "cache_key": new.cache.key if new.cache else "",
-            "phase": (Phase.SUCCEEDED if entry else Phase.QUEUED).value,
-            "started_at": now if entry else None,
-            "ended_at": now if entry else None,
-            "output_uri": entry.output_uri if entry else "",
+            "phase": phase.value,
+            "started_at": None if phase is Phase.QUEUED else now,
+            "ended_at": None if phase is Phase.QUEUED else now,
+            "output_uri": result.output_uri if result else "",
             "cache_status": cached.status.value,
             "cached_from": render_source(entry.source) if entry else None,
             "task_name": new.info.name,
@@ -193,14 +209,16 @@ async def create_run(
             "short_name": new.info.short_name,
             "environment": new.info.environment,
             "function": new.info.function,
-            "due_at": None
-            if entry
-            else due_at(new.spec.policy, Phase.QUEUED, created_at=now, available_at=now),
+            "due_at": due_at(new.spec.policy, phase, created_at=now, available_at=now)
+            if phase is Phase.QUEUED
+            else None,
+            "recovered_from": recovered.executed_in if recovered else "",
             "now": now,
         },
     )
-    if entry is not None and new.cache is not None:
-        await touch_entries(tx, [(new.cache, entry)], now)
+    if phase is not Phase.QUEUED:
+        if entry is not None and new.cache is not None:
+            await touch_entries(tx, [(new.cache, entry)], now)
         await _notify_of_new(tx, run, work=[])
         return Created.CREATED, run
     await tx.execute(
@@ -288,6 +306,14 @@ async def find_run(tx: OrgTx, run: RunKey) -> RunId | None:
         await tx.execute(_FIND, {"project": run.project, "domain": run.domain, "run": run.name})
     ).one_or_none()
     return None if row is None else RunId(row.run_id)
+
+
+async def find_watched(tx: OrgTx, run: RunKey) -> tuple[RunId, bool] | None:
+    """Return the id of the run with this name, and whether it recovers another."""
+    row = (
+        await tx.execute(_WATCHED, {"project": run.project, "domain": run.domain, "run": run.name})
+    ).one_or_none()
+    return None if row is None else (RunId(row.run_id), row.recovers)
 
 
 async def get_run_spec(tx: OrgTx, run: RunId) -> bytes:

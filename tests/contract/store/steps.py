@@ -14,7 +14,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.store.database import Database
 from controlplane.store.dispatch.aborts import abort
-from controlplane.store.dispatch.admit import Enqueue
+from controlplane.store.dispatch.admit import Enqueue, Enqueued
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.runs import create_run
@@ -103,6 +103,7 @@ class Steps:
         request = Enqueue(made or ActionId(parent.id), replace(new, spec=spec))
         async with self.database.for_org(ORG) as tx:
             [answer] = await enqueue(tx, [request], self.clock.now())
+        assert isinstance(answer, Enqueued), answer  # no run recovers another
         return ("PARENT_ENDED" if made is None else "CREATED"), answer.name
 
     async def abort(self) -> tuple[object, object]:

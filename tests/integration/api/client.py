@@ -58,6 +58,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secret_keys import SecretKeys
@@ -219,7 +220,8 @@ async def open_api(
         cluster_token=SecretText("token"),
     )
     cache_checks = CacheChecks(database, blobs, clock)
-    actions = Actions(database, feeds, clock, cache_checks=cache_checks)
+    recoveries = Recoveries(database, blobs, clock)
+    actions = Actions(database, feeds, clock, cache_checks=cache_checks, recoveries=recoveries)
     projects, tasks = Projects(database, clock), Tasks(database, clock)
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
@@ -233,6 +235,7 @@ async def open_api(
         data=data,
         settings=settings,
         cache_checks=cache_checks,
+        recoveries=recoveries,
     )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = authn or Anonymous(ORG)

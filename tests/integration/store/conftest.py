@@ -14,7 +14,7 @@ from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.runs import NewRun
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.aborts import abort
-from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.admit import Answer, Enqueue
 from controlplane.store.dispatch.claim import claim
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.dispatch.reports import apply_reports
@@ -52,7 +52,7 @@ class Store:
         assert created is runs.Created.CREATED
         return run
 
-    async def enqueue(self, *new: NewAction) -> list[Enqueued]:
+    async def enqueue(self, *new: NewAction) -> list[Answer]:
         async with self.database.for_org(ORG) as tx:
             requests = [Enqueue(ActionId(new_uuid(NOW)), action) for action in new]
             return list(await enqueue(tx, requests, NOW))

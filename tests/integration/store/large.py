@@ -54,6 +54,9 @@ INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input
     FROM orgs, generate_series(1, 2000) n,
          generate_series(1, CASE WHEN n > 1 THEN 20 WHEN org = 'acme' THEN 100000 ELSE 1 END) c;
 
+-- A few runs repeat another.
+UPDATE runs SET relation = 1, related_to = 'r1' WHERE run IN ('r900', 'r1500');
+
 -- What lives waits, but for a part that the cluster holds. The last runs have a limit.
 UPDATE runs SET max_action_concurrency = 5 WHERE substr(run, 2)::integer > 1800;
 INSERT INTO dispatches (org, action_id, run_id, parent_id, is_root, attempt, pool, limited, enqueued_at,

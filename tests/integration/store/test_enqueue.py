@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionType, ConditionInfo, NewAction, RetryPolicy, TraceInfo
-from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.admit import Answer, Enqueue, Enqueued
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import runs
 from shared.kit.uuids import new_uuid
@@ -61,7 +61,7 @@ async def test_concurrent_enqueues_into_many_runs_neither_deadlock_nor_duplicate
     for name in names:
         await store.create(make_new_run(name))
 
-    async def enqueue_all(order: Sequence[str]) -> list[Enqueued]:
+    async def enqueue_all(order: Sequence[str]) -> list[Answer]:
         return await store.enqueue(
             *(make_new_action(f"b{n}", run=run) for n in range(5) for run in order)
         )

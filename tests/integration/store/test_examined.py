@@ -31,6 +31,7 @@ from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.examined import examining, explain_everything, set_statements
 from tests.integration.store.test_examined_caching import OF_CACHE
 from tests.integration.store.test_examined_objects import OF_OBJECTS
+from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
 from tests.integration.store.wide import add_children
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
@@ -45,11 +46,13 @@ MEASURED_ELSEWHERE = {
     "queues._WHICH_EXIST",
     *OF_CACHE,
     *OF_OBJECTS,
+    *OF_RECOVERIES,
 }
 """Statements on sets that have tests of the rows that they examine in other modules."""
 
 SMALL_SETS = {
     "accounts._USED",  # API keys that one replica saw in a minute
+    "scoped_settings._FIND",  # the levels of a scope: org, domain, project
     "secrets._FIND",  # secrets that a task names
 }
 """Statements on sets that are small by their nature; they have tests of their own."""

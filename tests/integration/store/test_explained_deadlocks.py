@@ -8,8 +8,10 @@ import pytest
 from controlplane.core.explanations import Explanation
 from controlplane.core.queues import QueueChange
 from controlplane.core.reason_codes import Reason
+from controlplane.core.relations import Relation, RelationType
 from controlplane.core.runs import NewRun
-from tests.factories import NOW, make_action_key, make_new_action, make_new_run, make_run_key
+from shared.model.ids import RunName
+from tests.factories import NOW, make_action_key, make_new_action, make_new_run
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import Store
 from tests.integration.store.operations import OPERATOR, Operations
@@ -30,7 +32,7 @@ def run_in(queue: str, name: str, *, spawned_by: str = "") -> NewRun:
     return replace(
         make_new_run(name),
         queue=queue,
-        spawned_by=make_run_key(spawned_by) if spawned_by else None,
+        relation=Relation(RelationType.SPAWN, RunName(spawned_by)) if spawned_by else None,
     )
 
 

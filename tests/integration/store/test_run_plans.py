@@ -2,15 +2,20 @@
 
 from uuid import UUID
 
+from controlplane.core import lists
+from controlplane.core.actions import ActionType
 from controlplane.core.lists import Listing
 from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.recoveries import find_counterparts
 from controlplane.store.resources import actions, runs
 from controlplane.store.resources.lists import list_actions, list_runs
 from shared.model.ids import (
     ROOT,
+    ActionId,
     ActionName,
     RunId,
+    RunName,
 )
 from tests.factories import make_run_key
 from tests.integration.store.large import WIDE, Large, filled, large
@@ -59,6 +64,30 @@ async def test_list_of_newest_runs_reads_no_child_actions(large: Large) -> None:
         assert [row.key.run.name for row in page.rows[:2]] == ["r1", "r2"]
 
     (await large.count_pages(work)).assert_few(51 * 10)
+
+
+async def test_reruns_of_a_run_are_found_by_index(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        scope = RunScope(project="p", domain="development")
+        of = lists.Filter("related_to", lists.Test.EQUAL, ["r1"])
+        page = await list_runs(tx, scope, Listing(limit=50, filters=[of]))
+        assert [row.key.run.name for row in page.rows] == ["r900", "r1500"]
+
+    (await large.count_pages(work)).assert_few(60)
+
+
+async def test_counterparts_of_a_batch_in_a_wide_run_are_found_by_index(large: Large) -> None:
+    recovering = RunId(UUID(int=2))
+    wanted = [
+        (ActionId(UUID(int=n)), recovering, ActionName(f"c{n}"), ROOT, ActionType.TASK)
+        for n in range(1001, 1501)
+    ]
+
+    async def work(tx: OrgTx) -> None:
+        sources = [(WIDE, RunName("r1")) for _ in wanted]
+        assert len(await find_counterparts(tx, wanted, sources)) == 475  # of 20, one is live
+
+    (await large.count_pages(work)).assert_few(500 * 20)
 
 
 async def test_late_page_of_runs_reads_no_earlier_page(large: Large) -> None:

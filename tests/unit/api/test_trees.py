@@ -62,6 +62,8 @@ def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> A
         signalled_by="",
         source=RunSource.UNSPECIFIED,
         labels={},
+        relation=None,
+        recovered_from=None,
         change=1,
     )
 

@@ -40,6 +40,8 @@ def make_row(number: int, change: int, *, parent: str = "a0") -> ActionRow:
         signalled_by="",
         source=RunSource.UNSPECIFIED,
         labels={},
+        relation=None,
+        recovered_from=None,
         change=change,
     )
 
