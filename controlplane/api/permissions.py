@@ -209,6 +209,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
     "volary.platform.v1.AuditService": {
         "ListAuditRecords": Permission.AUDIT_READ,
         "VerifyAuditLog": Permission.AUDIT_READ,
+        "ExportAuditLog": Permission.AUDIT_READ,
     },
     "volary.platform.v1.ClusterService": {
         "GetCluster": Permission.CLUSTER_READ,

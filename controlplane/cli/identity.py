@@ -1,17 +1,22 @@
 """
 Commands ``volary owner-link`` and ``volary audit``.
 
-The link and the export come straight from the database: they work while no replica answers, and
-before anyone can log in.
+The link comes straight from the database: it works while no replica answers, and before anyone can
+log in.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
 from controlplane.cli.operations import CommandContext, with_context
+from controlplane.client.calls import Message
 from controlplane.client.errors import ClientError
+from controlplane.core.audit import AuditEvent, AuditRecord, render_json_line
+from controlplane.core.callers import Subject
+from shared.model.ids import OrgName
 
 _RECORDS: Sequence[Column] = (
     ("RECORD", read("number")),
@@ -110,14 +115,32 @@ def verify(platform: Platform) -> None:
 
 @audit.command()
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only records after this one.")
-@with_context
-def export(context: CommandContext, *, after: int) -> None:
-    """Print the records from the database, oldest first, one JSON object a line."""
-    from controlplane.cli import operators  # noqa: PLC0415
-    from controlplane.core.audit import render_json_line  # noqa: PLC0415
+@with_platform
+def export(platform: Platform, *, after: int) -> None:
+    """Print the records, oldest first, one JSON object a line."""
+    while True:
+        page = platform.call("AuditService/ExportAuditLog", after=str(after))
+        for message in page.get("records", ()):
+            click.echo(render_json_line(_parse_record(page["org"], message)))
+            after = int(message["number"])
+        if page.get("complete"):
+            return
 
-    async def work(operator: operators.Operator) -> None:
-        async for record in operator.audit.export(operator.caller, after=after):
-            click.echo(render_json_line(record))
 
-    operators.run(context, work)
+def _parse_record(org: str, message: Message) -> AuditRecord:
+    return AuditRecord(
+        org=OrgName(org),
+        number=int(message["number"]),
+        at=datetime.fromisoformat(message["at"]),
+        event=AuditEvent(
+            actor=Subject(message.get("actor", "")),
+            action=message.get("action", ""),
+            target=message.get("target", ""),
+            outcome=message.get("outcome", ""),
+            peer=message.get("peer", ""),
+            request_id=message.get("requestId", ""),
+            detail=message.get("detail", {}),
+        ),
+        previous_hash=bytes.fromhex(message["previousHash"]),
+        hash=bytes.fromhex(message["hash"]),
+    )

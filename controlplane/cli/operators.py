@@ -38,7 +38,6 @@ from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
-from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
@@ -60,7 +59,6 @@ class Operator:
     clock: Clock
     secrets: Secrets
     invitations: Invitations
-    audit: Audit
 
 
 def run(
@@ -169,7 +167,6 @@ def _operator(
         clock=clock,
         secrets=Secrets(database, clock, keys),
         invitations=Invitations(database, clock),
-        audit=Audit(database),
     )
 
 

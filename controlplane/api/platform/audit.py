@@ -1,11 +1,11 @@
-"""AuditService: lists the audit log, and checks its chain of hashes."""
+"""AuditService: lists and exports the audit log, and checks its chain of hashes."""
 
 from controlplane.api.platform.conventions import ListCall, equals, parse_time, render_time
 from controlplane.core.audit import AuditRecord
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Test
-from controlplane.usecases.identity.audit import Audit
+from controlplane.usecases.identity.audit import MAX_EXPORTED, Audit
 from shared.idl.platform.v1 import audit_pb2 as pb
 
 _FIELDS = ("actor", "action", "target", "outcome")
@@ -41,6 +41,20 @@ class AuditService:
             answer.broken.reason = checked.broken.reason
         return answer
 
+    async def export_audit_log(
+        self, caller: Caller, request: pb.ExportAuditLogRequest
+    ) -> pb.ExportAuditLogResponse:
+        if request.after < 0:
+            raise InvalidError("after: must not be negative; 0 exports all records")
+        if request.page_size < 0:
+            raise InvalidError(f"page_size: must not be negative, is {request.page_size}")
+        page = await self._audit.export_page(
+            caller, after=request.after, limit=request.page_size or MAX_EXPORTED
+        )
+        return pb.ExportAuditLogResponse(
+            org=caller.org, records=map(_render, page.records), complete=page.complete
+        )
+
 
 def _render(record: AuditRecord) -> pb.AuditRecord:
     event = record.event
@@ -55,4 +69,5 @@ def _render(record: AuditRecord) -> pb.AuditRecord:
         request_id=event.request_id,
         detail=event.detail,
         hash=record.hash.hex(),
+        previous_hash=record.previous_hash.hex(),
     )

@@ -4,7 +4,8 @@ Use cases of the audit log: record, list, verify and export it.
 Other use cases record what they did in the transaction that did it.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from controlplane.core.audit import (
     AuditCheck,
@@ -22,8 +23,18 @@ from controlplane.store.identity import audit as store
 from shared.kit.clock import Clock
 
 _PAGE = 1_000
+MAX_EXPORTED = 1_000
+"""Records of one page of an export."""
 _PAGES_OF_PART = 10
 """Pages that one call checks: about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedAudit:
+    """A page of an export; ``complete``: no record follows."""
+
+    records: Sequence[AuditRecord]
+    complete: bool
 
 
 async def record(
@@ -68,17 +79,15 @@ class Audit:
         async with self._database.for_org(caller.org) as tx:
             return await store.list_audit(tx, listing)
 
-    async def export(self, caller: Caller, *, after: int = 0) -> AsyncIterator[AuditRecord]:
-        """Yield the records after a number, oldest first, in pages of a transaction each."""
+    async def export_page(
+        self, caller: Caller, *, after: int = 0, limit: int = MAX_EXPORTED
+    ) -> ExportedAudit:
+        """Return the records after a number, oldest first: at most ``limit``, and MAX_EXPORTED."""
         caller.require(Permission.AUDIT_READ)
-        while True:
-            async with self._database.for_org(caller.org) as tx:
-                records = await store.read_audit(tx, after=after, most=_PAGE)
-            for each in records:
-                yield each
-            if len(records) < _PAGE:
-                return
-            after = records[-1].number
+        most = min(limit, MAX_EXPORTED)
+        async with self._database.for_org(caller.org) as tx:
+            found = await store.read_audit(tx, after=after, most=most + 1)
+        return ExportedAudit(found[:most], complete=len(found) <= most)
 
     async def verify(self, caller: Caller) -> BrokenChain | None:
         """Check the chain of hashes; return the first record at which it breaks, or None."""

@@ -48,6 +48,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ApiKeyService/RotateApiKey": lambda _: account_pb2.RotateApiKeyRequest(id=UNKNOWN),
     "AuditService/ListAuditRecords": lambda _: audit_pb2.ListAuditRecordsRequest(),
     "AuditService/VerifyAuditLog": lambda _: audit_pb2.VerifyAuditLogRequest(),
+    "AuditService/ExportAuditLog": lambda _: audit_pb2.ExportAuditLogRequest(),
     "ClusterService/GetCluster": lambda _: cluster_pb2.GetClusterRequest(name=CLUSTER),
     "ClusterService/ListClusters": lambda _: cluster_pb2.ListClustersRequest(),
     "ClusterService/UpdateCluster": lambda _: cluster_pb2.UpdateClusterRequest(

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from controlplane.authn.sealing import Sealer
+from controlplane.core.audit import AuditRecord, render_json_line
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.queues import QueueChange
 from controlplane.platform import make_platform
 from controlplane.store.database import Database
 from controlplane.usecases.bootstrap import bootstrap
+from controlplane.usecases.identity.audit import MAX_EXPORTED, Audit, record
 from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
@@ -360,3 +362,24 @@ async def test_org_requires_its_own_identity_provider_by_a_command(program: Prog
     assert (await program.json("org", "show"))["org"]["requiresOwnProvider"] is True
     shown = await program.run("org", "update", "--no-require-identity-provider")
     assert "by any identity provider" in shown.out
+
+
+async def test_audit_log_is_exported_whole_with_an_api_key_as_from_the_database(
+    program: Program, database: Database
+) -> None:
+    async with database.for_org(ORG) as tx:
+        for number in range(MAX_EXPORTED + 5):
+            detail = {"text": 'é\n"quoted"'}
+            target = f"thing:{number}"
+            await record(tx, SystemClock(), OPERATOR, "test.act", target, detail=detail)
+    audit, after = Audit(database), 0
+    expected: list[AuditRecord] = []
+    while not (page := await audit.export_page(OPERATOR, after=after)).complete:
+        expected += page.records
+        after = expected[-1].number
+    expected += page.records
+    exported = await program.run("audit", "export")
+    assert exported.out.splitlines() == [render_json_line(each) for each in expected]
+    assert len(expected) > MAX_EXPORTED
+    last = await program.run("audit", "export", "--after", str(len(expected) - 1))
+    assert last.out.splitlines() == [render_json_line(expected[-1])]

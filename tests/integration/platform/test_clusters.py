@@ -61,8 +61,8 @@ async def recorded(world: World, target: str) -> list[str]:
     reader = Caller(
         subject=Subject("operator:test"), org=world.ada.org, name="", grants=org_wide(EVERYTHING)
     )
-    records = Audit(world.database).export(reader)
-    return [each.event.action async for each in records if each.event.target == target]
+    exported = await Audit(world.database).export_page(reader)
+    return [each.event.action for each in exported.records if each.event.target == target]
 
 
 async def test_drain_is_watched_until_its_deadline(world: World) -> None:

@@ -160,3 +160,26 @@ async def test_log_that_is_longer_than_a_call_checks_is_verified_by_parts(
     assert calls >= 3
     beyond = await world.ada.call("AuditService/VerifyAuditLog", after="999")
     assert beyond["broken"] == {"number": "999", "reason": "the record is missing"}
+
+
+async def test_audit_log_is_exported_oldest_first_in_pages_with_its_chain_of_hashes(
+    world: World,
+) -> None:
+    for number in range(4):
+        await world.ada.call(
+            "OrgService/UpdateOrg", org={"displayName": str(number)}, updateMask="displayName"
+        )
+    found, after, complete = [], "0", False
+    while not complete:
+        page = await world.ada.call("AuditService/ExportAuditLog", after=after, pageSize=2)
+        assert page["org"] == world.ada.org
+        assert len(page["records"]) <= 2
+        found += page["records"]
+        after, complete = found[-1]["number"], page.get("complete", False)
+    assert [int(each["number"]) for each in found] == list(range(1, len(found) + 1))
+    assert [each["previousHash"] for each in found[1:]] == [each["hash"] for each in found[:-1]]
+    beyond = await world.ada.call("AuditService/ExportAuditLog", after="999")
+    assert beyond == {"org": world.ada.org, "complete": True}
+    for field in ("after", "pageSize"):
+        with pytest.raises(RefusedError, match="must not be negative"):
+            await world.ada.call("AuditService/ExportAuditLog", **{field: -1})

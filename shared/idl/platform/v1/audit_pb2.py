@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"shared/idl/platform/v1/audit.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x0c\n\x04peer\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12;\n\x06\x64\x65tail\x18\t \x03(\x0b\x32+.volary.platform.v1.AuditRecord.DetailEntry\x12\x0c\n\x04hash\x18\n \x01(\t\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd6\x01\n\x17ListAuditRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x18ListAuditRecordsResponse\x12\x30\n\x07records\x18\x01 \x03(\x0b\x32\x1f.volary.platform.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x15VerifyAuditLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x03\"n\n\x16VerifyAuditLogResponse\x12\x12\n\nchecked_to\x18\x01 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12.\n\x06\x62roken\x18\x03 \x01(\x0b\x32\x1e.volary.platform.v1.AuditBreak\",\n\nAuditBreak\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xe6\x01\n\x0c\x41uditService\x12m\n\x10ListAuditRecords\x12+.volary.platform.v1.ListAuditRecordsRequest\x1a,.volary.platform.v1.ListAuditRecordsResponse\x12g\n\x0eVerifyAuditLog\x12).volary.platform.v1.VerifyAuditLogRequest\x1a*.volary.platform.v1.VerifyAuditLogResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"shared/idl/platform/v1/audit.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x02\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x0c\n\x04peer\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12;\n\x06\x64\x65tail\x18\t \x03(\x0b\x32+.volary.platform.v1.AuditRecord.DetailEntry\x12\x0c\n\x04hash\x18\n \x01(\t\x12\x15\n\rprevious_hash\x18\x0b \x01(\t\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd6\x01\n\x17ListAuditRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x18ListAuditRecordsResponse\x12\x30\n\x07records\x18\x01 \x03(\x0b\x32\x1f.volary.platform.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x15VerifyAuditLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x03\"n\n\x16VerifyAuditLogResponse\x12\x12\n\nchecked_to\x18\x01 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12.\n\x06\x62roken\x18\x03 \x01(\x0b\x32\x1e.volary.platform.v1.AuditBreak\"9\n\x15\x45xportAuditLogRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"i\n\x16\x45xportAuditLogResponse\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x30\n\x07records\x18\x02 \x03(\x0b\x32\x1f.volary.platform.v1.AuditRecord\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\",\n\nAuditBreak\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xcf\x02\n\x0c\x41uditService\x12m\n\x10ListAuditRecords\x12+.volary.platform.v1.ListAuditRecordsRequest\x1a,.volary.platform.v1.ListAuditRecordsResponse\x12g\n\x0eVerifyAuditLog\x12).volary.platform.v1.VerifyAuditLogRequest\x1a*.volary.platform.v1.VerifyAuditLogResponse\x12g\n\x0e\x45xportAuditLog\x12).volary.platform.v1.ExportAuditLogRequest\x1a*.volary.platform.v1.ExportAuditLogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITRECORD_DETAILENTRY']._loaded_options = None
   _globals['_AUDITRECORD_DETAILENTRY']._serialized_options = b'8\001'
   _globals['_AUDITRECORD']._serialized_start=92
-  _globals['_AUDITRECORD']._serialized_end=381
-  _globals['_AUDITRECORD_DETAILENTRY']._serialized_start=336
-  _globals['_AUDITRECORD_DETAILENTRY']._serialized_end=381
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=384
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=598
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=600
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=701
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=703
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=741
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=743
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=853
-  _globals['_AUDITBREAK']._serialized_start=855
-  _globals['_AUDITBREAK']._serialized_end=899
-  _globals['_AUDITSERVICE']._serialized_start=902
-  _globals['_AUDITSERVICE']._serialized_end=1132
+  _globals['_AUDITRECORD']._serialized_end=404
+  _globals['_AUDITRECORD_DETAILENTRY']._serialized_start=359
+  _globals['_AUDITRECORD_DETAILENTRY']._serialized_end=404
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=407
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=621
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=623
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=724
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=726
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=764
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=766
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=876
+  _globals['_EXPORTAUDITLOGREQUEST']._serialized_start=878
+  _globals['_EXPORTAUDITLOGREQUEST']._serialized_end=935
+  _globals['_EXPORTAUDITLOGRESPONSE']._serialized_start=937
+  _globals['_EXPORTAUDITLOGRESPONSE']._serialized_end=1042
+  _globals['_AUDITBREAK']._serialized_start=1044
+  _globals['_AUDITBREAK']._serialized_end=1088
+  _globals['_AUDITSERVICE']._serialized_start=1091
+  _globals['_AUDITSERVICE']._serialized_end=1426
 # @@protoc_insertion_point(module_scope)

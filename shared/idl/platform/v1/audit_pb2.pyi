@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AuditRecord(_message.Message):
-    __slots__ = ("number", "at", "actor", "action", "target", "outcome", "peer", "request_id", "detail", "hash")
+    __slots__ = ("number", "at", "actor", "action", "target", "outcome", "peer", "request_id", "detail", "hash", "previous_hash")
     class DetailEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class AuditRecord(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_HASH_FIELD_NUMBER: _ClassVar[int]
     number: int
     at: _timestamp_pb2.Timestamp
     actor: str
@@ -38,7 +39,8 @@ class AuditRecord(_message.Message):
     request_id: str
     detail: _containers.ScalarMap[str, str]
     hash: str
-    def __init__(self, number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., outcome: _Optional[str] = ..., peer: _Optional[str] = ..., request_id: _Optional[str] = ..., detail: _Optional[_Mapping[str, str]] = ..., hash: _Optional[str] = ...) -> None: ...
+    previous_hash: str
+    def __init__(self, number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., outcome: _Optional[str] = ..., peer: _Optional[str] = ..., request_id: _Optional[str] = ..., detail: _Optional[_Mapping[str, str]] = ..., hash: _Optional[str] = ..., previous_hash: _Optional[str] = ...) -> None: ...
 
 class ListAuditRecordsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "actor", "action", "target", "outcome", "since", "until")
@@ -83,6 +85,24 @@ class VerifyAuditLogResponse(_message.Message):
     complete: bool
     broken: AuditBreak
     def __init__(self, checked_to: _Optional[int] = ..., complete: _Optional[bool] = ..., broken: _Optional[_Union[AuditBreak, _Mapping]] = ...) -> None: ...
+
+class ExportAuditLogRequest(_message.Message):
+    __slots__ = ("after", "page_size")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    after: int
+    page_size: int
+    def __init__(self, after: _Optional[int] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class ExportAuditLogResponse(_message.Message):
+    __slots__ = ("org", "records", "complete")
+    ORG_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    org: str
+    records: _containers.RepeatedCompositeFieldContainer[AuditRecord]
+    complete: bool
+    def __init__(self, org: _Optional[str] = ..., records: _Optional[_Iterable[_Union[AuditRecord, _Mapping]]] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class AuditBreak(_message.Message):
     __slots__ = ("number", "reason")
