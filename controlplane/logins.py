@@ -130,6 +130,7 @@ def make_logins(
         clock=clock,
         families=families,
         public_url=public_url,
+        metrics=metrics,
     )
     authorization = make_authorization(
         clock,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
 from controlplane.authn.authenticator import Authenticator
@@ -19,6 +20,7 @@ from controlplane.core.browser_sessions import CALLBACK, LOGIN
 from controlplane.core.identity import JOIN_PATH
 from controlplane.loops.periodic import run_periodically
 from controlplane.oauth.login_pages import DEVICE_PAGE
+from controlplane.oauth.metrics import BrowserLoginMetrics
 from controlplane.oauth.people.gate import BrowserGate, PageGate
 from controlplane.oauth.people.login_routes import LoginRoutes
 from controlplane.oauth.people.org_routes import OrgRoutes
@@ -84,6 +86,7 @@ def make_people(
     clock: Clock,
     families: TokenFamilies,
     public_url: str,
+    metrics: CollectorRegistry,
 ) -> People:
     """Build the pages; SettingsError if the installation's provider is not usable."""
     try:
@@ -133,7 +136,7 @@ def make_people(
     resolve = Callers(database)
     orgs = Orgs(database, clock, self_service=settings.self_service_orgs)
     gate = BrowserGate(sessions, checks_in(database), resolve, orgs.admits)
-    limits = RateLimits(clock)
+    limits, counts = RateLimits(clock), BrowserLoginMetrics(metrics)
     routes = [
         *LoginRoutes(
             public_url=public_url,
@@ -142,6 +145,7 @@ def make_people(
             sessions=sessions,
             providers=providers,
             limits=limits,
+            metrics=counts,
         ).routes(),
         *OrgRoutes(
             gate=gate,
@@ -151,6 +155,7 @@ def make_people(
             orgs=orgs,
             invitations=invitations,
             limits=limits,
+            metrics=counts,
         ).routes(),
         *SessionRoutes(gate=gate, sessions=sessions, families=families).routes(),
     ]

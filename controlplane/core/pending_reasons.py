@@ -65,6 +65,7 @@ class PoolMember:
     takes_work: bool
     slots: int
     seen_at: datetime | None
+    cloned: str = ""  # which agents have its identity, if it is not one alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ def of_pool(pool: str, members: Sequence[PoolMember]) -> PendingReason | None:
         return PendingReason(
             reason=Reason.NO_CLUSTER,
             message=f"No cluster of {name} is connected ({_names(takers)}); "
-            "check that their agents run and reach the control plane.",
+            f"check that their agents run and reach the control plane.{_clones(takers)}",
         )
     if not any(member.slots for member in connected):
         return PendingReason(
@@ -169,7 +170,7 @@ def of_cluster(member: PoolMember) -> PendingReason | None:
     return PendingReason(
         reason=Reason.CLUSTER_SILENT,
         message=f"Cluster {member.cluster} has sent no heartbeat since "
-        f"{_render_time(member.seen_at)}; check its agent and the network.",
+        f"{_render_time(member.seen_at)}; check its agent and the network.{_clones([member])}",
         since=member.seen_at,
     )
 
@@ -221,6 +222,16 @@ def of_cascade(cascade: RunCascade) -> PendingReason:
 def _names(members: Iterable[PoolMember]) -> str:
     names = sorted(member.cluster for member in members)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _clones(members: Iterable[PoolMember]) -> str:
+    """Return a sentence for each cluster, of the first five, whose identity two agents have."""
+    cloned = sorted((each for each in members if each.cloned), key=lambda each: each.cluster)
+    return "".join(
+        f" Two agents have the identity of cluster {each.cluster} ({each.cloned}): stop the one"
+        " that should not run."
+        for each in cloned[:5]
+    )
 
 
 def _render_time(at: datetime) -> str:

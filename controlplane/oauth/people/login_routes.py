@@ -25,6 +25,7 @@ from controlplane.core.identity import parse_org
 from controlplane.core.identity_providers import Provider
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.html import form, link, page, problem, text_field
+from controlplane.oauth.metrics import BrowserLoginMetrics
 from controlplane.oauth.own_forms import require_own_form
 from controlplane.oauth.people.cookies import (
     BROWSER,
@@ -58,7 +59,9 @@ class LoginRoutes:
         sessions: BrowserSessions,
         providers: IdentityProviders,
         limits: RateLimits,
+        metrics: BrowserLoginMetrics,
     ) -> None:
+        self._metrics = metrics
         self._public_url = public_url.rstrip("/")
         self._gate = gate
         self._logins = logins
@@ -150,13 +153,14 @@ class LoginRoutes:
             raise NotFoundError("identity provider", "of this address") from error
         org = once(request, "org")
         bound_to = find_cookie(request, BROWSER) or new_secret()
-        address = await self._logins.begin(
-            parse_org(org) if org else OrgName(""),
-            provider,
-            parse_return_path(once(request, "next")),
-            bound_to=bound_to,
-            peer=peer_of(request),
-        )
+        with self._metrics.counted("begin"):
+            address = await self._logins.begin(
+                parse_org(org) if org else OrgName(""),
+                provider,
+                parse_return_path(once(request, "next")),
+                bound_to=bound_to,
+                peer=peer_of(request),
+            )
         headers = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
         response = RedirectResponse(address, HTTPStatus.SEE_OTHER, headers)
         set_cookie(response, BROWSER, bound_to, ATTEMPT_LIVES)
@@ -165,13 +169,14 @@ class LoginRoutes:
     async def _finish(self, request: Request) -> Response:
         """Take a provider's answer."""
         code, issuer = once(request, "code"), once(request, "iss")
-        ended = await self._logins.finish(
-            state=SecretText(once(request, "state")),
-            code=SecretText(code) if code and not once(request, "error") else None,
-            issuer=issuer or None,
-            bound_to=find_cookie(request, BROWSER),
-            browser=browser_of(request),
-        )
+        with self._metrics.counted("finish"):
+            ended = await self._logins.finish(
+                state=SecretText(once(request, "state")),
+                code=SecretText(code) if code and not once(request, "error") else None,
+                issuer=issuer or None,
+                bound_to=find_cookie(request, BROWSER),
+                browser=browser_of(request),
+            )
         return logged_in(ended)
 
     async def _log_out(self, request: Request) -> Response:

@@ -20,6 +20,7 @@ from controlplane.core.callers import Caller
 from controlplane.core.identity import JOIN_PATH, parse_org
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.html import form, page, problem, rows, text_field
+from controlplane.oauth.metrics import BrowserLoginMetrics
 from controlplane.oauth.own_forms import require_own_form
 from controlplane.oauth.people.cookies import (
     BROWSER,
@@ -56,7 +57,9 @@ class OrgRoutes:
         orgs: Orgs,
         invitations: Invitations,
         limits: RateLimits,
+        metrics: BrowserLoginMetrics,
     ) -> None:
+        self._metrics = metrics
         self._gate = gate
         self._logins = logins
         self._sessions = sessions
@@ -215,7 +218,8 @@ class OrgRoutes:
             if bound_to is None or entered.get("decision", "") != "owner":
                 return leading_to(LOGIN, JOIN_PATH)
             require_own_form(request, entered, csrf_token_of(bound_to), "")
-            ended = await self._logins.open_owner_link(token, browser_of(request), HOME)
+            with self._metrics.counted("owner_link"):
+                ended = await self._logins.open_owner_link(token, browser_of(request), HOME)
             response = logged_in(ended)
         else:
             session, _ = await self._require_form(request)

@@ -32,7 +32,7 @@ _ORGS = statement("SELECT org FROM orgs")
 
 _MEMBERS = """
 SELECT org, cluster, pool, connected, NOT cordoned AND draining_since IS NULL AS takes_work,
-       slots, seen_at
+       slots, seen_at, cloned
 FROM clusters
 """
 
@@ -236,6 +236,7 @@ def _use(org: OrgName, found: Sequence[_Rows]) -> OrgUse:
                 takes_work=row.takes_work,
                 slots=row.slots,
                 seen_at=row.seen_at,
+                cloned=row.cloned,
             )
             for row in members
         ],

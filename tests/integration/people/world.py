@@ -72,6 +72,7 @@ class World:
             clock=self.clock,
             families=self.families,
             public_url=PUBLIC_URL,
+            metrics=self.metrics,
         )
         self.callers = Callers(self.database)
         self.authorization: Authorization = make_authorization(

@@ -12,6 +12,7 @@ from controlplane.core.pending_reasons import (
     QueueUse,
     RunUse,
     find,
+    of_cluster,
     of_pool,
 )
 from controlplane.core.queues import Queue
@@ -84,3 +85,27 @@ def test_pending_reason_of_silent_cluster_begins_at_its_last_heartbeat() -> None
 
 def test_org_without_clusters_has_a_pending_reason_for_the_default_pool() -> None:
     assert set(find(OrgUse(org=ORG))) == {BlockedScope(BlockedKind.POOL, "")}
+
+
+CLONES = "instance one was refused, instance two has the session"
+
+
+def test_silent_cluster_names_the_agents_that_share_its_identity() -> None:
+    silent = replace(READY, connected=False, cloned=CLONES)
+    found = of_cluster(silent)
+    assert found is not None
+    assert f"identity of cluster c1 ({CLONES}): stop the one" in found.message
+    alone = of_cluster(replace(silent, cloned=""))
+    assert alone is not None
+    assert alone.message.endswith("check its agent and the network.")
+
+
+def test_pool_without_connected_clusters_names_clones_of_at_most_five() -> None:
+    silent = [
+        replace(READY, cluster=f"c{number}", connected=False, cloned=CLONES if number else "")
+        for number in range(9)
+    ]
+    found = of_pool("", silent)
+    assert found is not None
+    assert found.message.count(CLONES) == 5
+    assert "cluster c0 (" not in found.message
