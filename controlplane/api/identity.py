@@ -14,9 +14,15 @@ from controlplane.core.callers import Caller
 
 class IdentityService:
     async def user_info(self, caller: Caller, _request: UserInfoRequest) -> UserInfoResponse:
-        return UserInfoResponse(
-            subject=caller.subject, name=caller.name, preferred_username=caller.subject
+        """Return what the caller's login says; families' names and pictures are not kept."""
+        info = UserInfoResponse(
+            subject=caller.subject,
+            name=caller.name,
+            preferred_username=caller.email or caller.subject,
+            email=caller.email,
         )
+        info.additional_claims.update({"org": caller.org})
+        return info
 
 
 class AuthMetadataService:

@@ -41,7 +41,8 @@ class TaskService:
             caller, convert.parse_scope(request), parse_listing(request.request)
         )
         return ListTasksResponse(
-            tasks=[convert.render_task(caller.org, row) for row in page.rows], token=page.token
+            tasks=[convert.render_task(caller.org, row, page.profiles) for row in page.rows],
+            token=page.token,
         )
 
     async def list_versions(
@@ -51,5 +52,6 @@ class TaskService:
             caller, keys.parse_task_name(request.task_name), parse_listing(request.request)
         )
         return ListVersionsResponse(
-            versions=[convert.render_version(row) for row in page.rows], token=page.token
+            versions=[convert.render_version(row, page.profiles) for row in page.rows],
+            token=page.token,
         )

@@ -1,11 +1,12 @@
 """Deployed tasks: a name with immutable versions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from controlplane.core.actions import Spec, TaskInfo
 from controlplane.core.callers import Scopes
+from controlplane.core.profiles import Profiles
 from shared.model.ids import DomainName, ProjectName
 
 
@@ -54,6 +55,7 @@ class TaskDetail:
 
     row: TaskRow
     spec: bytes  # flyteidl2.task.TaskSpec
+    profiles: Profiles = field(default_factory=dict)  # of who deployed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class TaskPage:
 
     rows: Sequence[TaskRow]
     token: str
+    profiles: Profiles = field(default_factory=dict)  # of who deployed them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

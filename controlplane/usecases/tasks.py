@@ -7,7 +7,8 @@ from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReady
 from controlplane.core.lists import Listing
 from controlplane.core.projects import ProjectState, require_domain
 from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskScope
-from controlplane.store.database import Database
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources import projects as project_store, tasks as store
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
@@ -42,9 +43,9 @@ class Tasks:
         caller.require(Permission.TASK_READ, key.project, key.domain)
         async with self._database.for_org(caller.org) as tx:
             found = await store.find_task(tx, key)
-        if found is None:
-            raise NotFoundError("task", key)
-        return found
+            if found is None:
+                raise NotFoundError("task", key)
+            return replace(found, profiles=await find_profiles(tx, [found.row.deployed_by]))
 
     async def get_spec(
         self, caller: Caller, project: ProjectName, domain: DomainName, name: str, version: str
@@ -56,13 +57,17 @@ class Tasks:
         """List the latest version of each task."""
         scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
         async with self._database.for_org(caller.org) as tx:
-            return await store.list_tasks(tx, scope, listing)
+            return await _with_profiles(tx, await store.list_tasks(tx, scope, listing))
 
     async def list_versions(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
         """List the versions of one task; NotFoundError when it has none."""
         scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
         async with self._database.for_org(caller.org) as tx:
-            found = await store.list_versions(tx, scope, listing)
+            found = await _with_profiles(tx, await store.list_versions(tx, scope, listing))
         if not found.rows and not listing.filters and not listing.token:
             raise NotFoundError("task", f"{scope.project}/{scope.domain}/{scope.name}")
         return found
+
+
+async def _with_profiles(tx: OrgTx, page: TaskPage) -> TaskPage:
+    return replace(page, profiles=await find_profiles(tx, (row.deployed_by for row in page.rows)))

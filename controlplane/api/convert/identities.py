@@ -1,11 +1,32 @@
 """Renders identities of users and applications as flyteidl2 does."""
 
-from flyteidl2.common.identifier_pb2 import UserIdentifier
-from flyteidl2.common.identity_pb2 import EnrichedIdentity, User
+from collections.abc import Mapping
+
+from flyteidl2.common.identifier_pb2 import ApplicationIdentifier, UserIdentifier
+from flyteidl2.common.identity_pb2 import Application, AppSpec, EnrichedIdentity, User, UserSpec
+
+from controlplane.core.profiles import Profile, Profiles
+
+_PROGRAMS = ("serviceaccount:", "attempt:", "agent:")
+_NONE: Mapping[str, Profile] = {}
 
 
-def render_identity(subject: str) -> EnrichedIdentity | None:
-    """Render the subject of a change; None, an unset field, when the subject is unknown."""
+def render_identity(subject: str, profiles: Profiles = _NONE) -> EnrichedIdentity | None:
+    """
+    Render the subject of a change; None, an unset field, when the subject is unknown.
+
+    A service account, a task and an agent are applications, all others are users. Only a subject
+    that has a profile has a ``spec``; a person has one name, which is the first one there.
+    """
     if not subject:
         return None
-    return EnrichedIdentity(user=User(id=UserIdentifier(subject=subject)))
+    profile = profiles.get(subject)
+    if subject.startswith(_PROGRAMS):
+        application = Application(id=ApplicationIdentifier(subject=subject))
+        if profile is not None:
+            application.spec.CopyFrom(AppSpec(name=profile.name))
+        return EnrichedIdentity(application=application)
+    user = User(id=UserIdentifier(subject=subject))
+    if profile is not None:
+        user.spec.CopyFrom(UserSpec(first_name=profile.name, email=profile.email))
+    return EnrichedIdentity(user=user)

@@ -14,6 +14,7 @@ from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.specs import parse_task_spec
 from controlplane.api.convert.strings import parse_text
 from controlplane.core.errors import UnbuiltError
+from controlplane.core.profiles import Profiles
 from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope
 from shared.model.ids import OrgName
 
@@ -49,29 +50,29 @@ def parse_scope(request: ListTasksRequest) -> TaskScope:
     return scope
 
 
-def render_task(org: OrgName, row: TaskRow) -> Task:
-    return Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row))
+def render_task(org: OrgName, row: TaskRow, profiles: Profiles) -> Task:
+    return Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row, profiles))
 
 
 def render_task_details(org: OrgName, detail: TaskDetail) -> TaskDetails:
     return TaskDetails(
         task_id=keys.render_task(org, detail.row.key),
-        metadata=_render_metadata(detail.row),
+        metadata=_render_metadata(detail.row, detail.profiles),
         spec=TaskSpec.FromString(detail.spec),
     )
 
 
-def render_version(row: TaskRow) -> ListVersionsResponse.VersionResponse:
+def render_version(row: TaskRow, profiles: Profiles) -> ListVersionsResponse.VersionResponse:
     return ListVersionsResponse.VersionResponse(
         version=row.key.version,
         deployed_at=row.deployed_at,
-        deployed_by=render_identity(row.deployed_by),
+        deployed_by=render_identity(row.deployed_by, profiles),
     )
 
 
-def _render_metadata(row: TaskRow) -> TaskMetadata:
+def _render_metadata(row: TaskRow, profiles: Profiles) -> TaskMetadata:
     return TaskMetadata(
-        deployed_by=render_identity(row.deployed_by),
+        deployed_by=render_identity(row.deployed_by, profiles),
         deployed_at=row.deployed_at,
         short_name=row.short_name,
         environment_name=row.environment,

@@ -1,0 +1,128 @@
+"""Identities of deployers, of those who run and abort, and of callers, as flyteidl2 shows them."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from flyteidl2.auth.identity_pb2 import UserInfoRequest
+from flyteidl2.common.identity_pb2 import EnrichedIdentity
+from flyteidl2.task.task_definition_pb2 import TaskName
+from flyteidl2.task.task_service_pb2 import (
+    GetTaskDetailsRequest,
+    ListTasksRequest,
+    ListVersionsRequest,
+)
+from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
+from google.protobuf import json_format
+from sqlalchemy import text
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.identity import User, UserId
+from controlplane.store.identity.accounts import create_account
+from controlplane.store.identity.members import add_member
+from shared.kit.clock import SystemClock
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
+from tests.integration.api.requests import create_run, deploy, run_id, task_id
+
+ADA, ROBOT = UUID(int=1), UUID(int=2)
+USER, ACCOUNT = Subject(f"user:{ADA}"), Subject(f"serviceaccount:{ROBOT}")
+
+
+class Chosen:
+    """Authenticates every call as the subject that the test has chosen."""
+
+    def __init__(self) -> None:
+        self.subject = USER
+
+    async def authenticate(self, _headers: Mapping[str, str], _peer: str | None) -> Caller:
+        return Caller(
+            subject=self.subject,
+            org=ORG,
+            name="Ada Lovelace",
+            email="ada@acme.example",
+            grants=org_wide(EVERYTHING),
+        )
+
+
+@pytest.fixture
+def chosen() -> Chosen:
+    return Chosen()
+
+
+@pytest.fixture
+async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterator[ApiUnderTest]:
+    """An API with a member and a service account, each of whom has deployed a version."""
+    async with open_api(database_url, tmp_path / "blobs", authn=chosen) as api:
+        now = SystemClock().now()
+        ada = User(
+            id=UserId(ADA), email="ada@acme.example", email_verified=True, name="Ada Lovelace"
+        )
+        async with api.database.for_org(ORG) as tx:
+            assert await add_member(tx, ada, "viewer", source="invitation", now=now)
+            await create_account(tx, ROBOT, "robot", "", by=USER, now=now)
+        for subject, version in ((USER, "v1"), (ACCOUNT, "v2")):
+            chosen.subject = subject
+            await api.tasks.deploy_task(deploy(version=version))
+        yield api
+
+
+async def deployers(api: ApiUnderTest) -> list[EnrichedIdentity]:
+    """Return who has deployed v1 and v2, as every RPC that says so agrees."""
+    name = TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
+    listed = await api.tasks.list_versions(ListVersionsRequest(task_name=name))
+    by_version = {each.version: each.deployed_by for each in listed.versions}
+    for version, identity in by_version.items():
+        request = GetTaskDetailsRequest(task_id=task_id(version=version))
+        details = (await api.tasks.get_task_details(request)).details
+        assert details.metadata.deployed_by == identity
+    [latest] = (await api.tasks.list_tasks(ListTasksRequest(org=ORG))).tasks
+    assert latest.metadata.deployed_by == by_version[latest.task_id.version]
+    return [by_version["v1"], by_version["v2"]]
+
+
+async def test_task_shows_the_person_or_service_account_that_deployed_it(
+    api: ApiUnderTest,
+) -> None:
+    person, program = await deployers(api)
+
+    assert person.user.id.subject == USER
+    assert (person.user.spec.first_name, person.user.spec.email) == (
+        "Ada Lovelace",
+        "ada@acme.example",
+    )
+    assert program.application.id.subject == ACCOUNT
+    assert program.application.spec.name == "robot"
+
+
+async def test_deployer_who_has_left_the_org_is_shown_by_subject_only(api: ApiUnderTest) -> None:
+    async with api.database.for_org(ORG) as tx:
+        await tx.connection.execute(text("DELETE FROM members"))
+
+    person, _ = await deployers(api)
+
+    assert person.user.id.subject == USER
+    assert not person.user.HasField("spec")
+
+
+async def test_run_of_a_service_account_is_shown_as_an_applications(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    chosen.subject = ACCOUNT
+    await api.runs.create_run(create_run())
+
+    details = (await api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id()))).details
+
+    executor = details.action.metadata.executed_by
+    assert executor.WhichOneof("principal") == "application"
+    assert executor.application.id.subject == ACCOUNT
+
+
+async def test_caller_sees_subject_name_address_and_org(api: ApiUnderTest, chosen: Chosen) -> None:
+    chosen.subject = USER
+
+    info = await api.identity.user_info(UserInfoRequest())
+
+    assert (info.subject, info.name, info.email) == (USER, "Ada Lovelace", "ada@acme.example")
+    assert info.preferred_username == "ada@acme.example"
+    assert json_format.MessageToDict(info.additional_claims) == {"org": ORG}
