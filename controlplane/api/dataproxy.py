@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     ArtifactType,
@@ -20,10 +21,11 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 
 from controlplane.api.convert import data as convert, keys
 from controlplane.api.convert.logs import render_log_lines
+from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
-from controlplane.core.errors import UnbuiltError
+from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.scoped_settings import ScopedSettings
@@ -58,9 +60,34 @@ class DataProxyService:
     async def create_download_link(
         self, caller: Caller, request: CreateDownloadLinkRequest
     ) -> CreateDownloadLinkResponse:
-        if request.WhichOneof("source") != "action_attempt_id":
-            raise UnbuiltError("only an attempt's artifacts have links; set action_attempt_id")
         expires_in = parse_duration(request.expires_in, "expires_in")
+        match request.WhichOneof("source"):
+            case "task_id":
+                return await self._link_to_task(caller, request, expires_in)
+            case "app_id":
+                raise UnbuiltError(
+                    "artifacts of apps have no links; set action_attempt_id or task_id"
+                )
+            case _:
+                return await self._link_to_attempt(caller, request, expires_in)
+
+    async def _link_to_task(
+        self, caller: Caller, request: CreateDownloadLinkRequest, expires_in: timedelta
+    ) -> CreateDownloadLinkResponse:
+        if request.artifact_type != ArtifactType.ARTIFACT_TYPE_CODE_BUNDLE:
+            raise InvalidError(
+                "artifact_type: a task has a code bundle only; reports are of attempts"
+            )
+        key = keys.parse_task(request.task_id)
+        task = await self._tasks.get(caller, key)
+        link = await self._data.link_to_code_of_task(
+            caller, key, convert.code_bundle_of(task.spec), expires_in=expires_in
+        )
+        return convert.render_link(link)
+
+    async def _link_to_attempt(
+        self, caller: Caller, request: CreateDownloadLinkRequest, expires_in: timedelta
+    ) -> CreateDownloadLinkResponse:
         key = keys.parse_action(request.action_attempt_id.action_id)
         attempt = request.action_attempt_id.attempt
         match request.artifact_type:
@@ -85,7 +112,13 @@ class DataProxyService:
         self, caller: Caller, request: TailLogsRequest
     ) -> AsyncIterator[TailLogsResponse]:
         action = keys.parse_action(request.action_id)
-        async with closing(self._logs.follow(caller, action, request.attempt)) as batches:
+        if request.connector_endpoint:
+            raise UnbuiltError(
+                "connector_endpoint: the log of a connector's job is that of its attempt; leave it out"
+            )
+        pod = parse_text(request.pod_name, "pod_name", most=256)
+        follow = self._logs.follow(caller, action, request.attempt, pod=pod)
+        async with closing(follow) as batches:
             async for lines in batches:
                 yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=render_log_lines(lines))])
 

@@ -198,6 +198,11 @@ class AttemptDetail:
     transitions: Sequence[PhaseChange]
     events: Sequence[ClusterEvent]
 
+    @property
+    def pod_name(self) -> str:
+        """Name the source of the log, as LogContext and TailLogs do; "" is none."""
+        return f"{self.cluster}-{self.number}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionDetail:

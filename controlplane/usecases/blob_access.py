@@ -8,7 +8,7 @@ read, written or signed for, and nothing of a project in which the caller lacks 
 from controlplane.core import layout
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import InvalidError, NotReadyError
-from shared.model.ids import ActionKey
+from shared.model.ids import ActionKey, DomainName, ProjectName
 
 
 class BlobAccess:
@@ -58,13 +58,19 @@ class BlobAccess:
         A caller who may read an action may read its data, if that lies in the action's own
         project and domain; elsewhere they need the permission to read blobs there.
         """
+        self.require_of(caller, uri, f"{what} {action}", action.run.project, action.run.domain)
+
+    def require_of(
+        self, caller: Caller, uri: str, what: str, project: ProjectName, domain: DomainName
+    ) -> None:
+        """Raise as ``require_of_action`` does, for what belongs to a project and domain."""
         if self.is_own(caller, uri) and (
-            layout.scope_of(self._base, caller.org, uri) == (action.run.project, action.run.domain)
+            layout.scope_of(self._base, caller.org, uri) == (project, domain)
             or self.may(caller, Permission.BLOB_READ, uri)
         ):
             return
         raise NotReadyError(
-            f"the {what} {action} lie at {uri}, outside {self._org_prefix(caller)} or in a project"
+            f"the {what} lie at {uri}, outside {self._org_prefix(caller)} or in a project"
             " that you may not read; read them there with your own credentials"
         )
 

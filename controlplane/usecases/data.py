@@ -24,6 +24,7 @@ from controlplane.core.errors import (
 from controlplane.core.projects import require_domain
 from controlplane.core.runs import InputsUpload
 from controlplane.core.signing import Grant, Method, SigningKeys
+from controlplane.core.tasks import TaskKey
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.blob_access import BlobAccess
 from controlplane.usecases.blob_errors import map_blob_errors
@@ -278,10 +279,27 @@ class Data:
         uri = self._store.uri_of_native(uri)
         return await self._link(caller, uri, "code bundle of action", key, expires_in)
 
+    async def link_to_code_of_task(
+        self, caller: Caller, key: TaskKey, bundle: str, *, expires_in: timedelta
+    ) -> Link:
+        """Return a link to the code bundle that a deployed task names; ``bundle`` "": it has none."""
+        caller.require(Permission.BLOB_READ, key.project, key.domain)
+        if not bundle:
+            raise NotFoundError("code bundle of task", key)
+        uri = self._store.uri_of_native(bundle)
+        what = "code bundle of task"
+        self.access.require_of(caller, uri, f"{what} {key}", key.project, key.domain)
+        return await self._sign_existing(uri, what, key, expires_in)
+
     async def _link(
         self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
     ) -> Link:
         self.access.require_of_action(caller, uri, what, key)
+        return await self._sign_existing(uri, what, key, expires_in)
+
+    async def _sign_existing(
+        self, uri: str, what: str, key: ActionKey | TaskKey, expires_in: timedelta
+    ) -> Link:
         with map_blob_errors():
             if not await self._store.exists(uri):
                 raise NotFoundError(what, key)

@@ -53,11 +53,13 @@ class Logs:
         self._live = live
 
     async def follow(
-        self, caller: Caller, action: ActionKey, attempt: int
+        self, caller: Caller, action: ActionKey, attempt: int, *, pod: str = ""
     ) -> AsyncIterator[Sequence[LogLine]]:
         """
         Yield an attempt's log lines, oldest first, until its log is complete.
 
+        An attempt has one log, which is that of the pod of its LogContext; NotFoundError for any
+        other ``pod``.
         An action aborted between two attempts has a last attempt without a log: then the lines
         are those of the last attempt with a log.
         """
@@ -74,6 +76,10 @@ class Logs:
                     if attempt > detail.row.attempts:
                         raise NotFoundError("attempt", f"{action}, number {attempt}")
                     continue  # not leased yet
+                if pod not in {"", there.pod_name}:
+                    raise NotFoundError(
+                        "pod", f"{pod} of attempt {attempt} of {action}", there_are=[there.pod_name]
+                    )
                 found = True
                 if there.log_uri:
                     async for lines in self._shipped(caller, action, there, shown.count):

@@ -130,7 +130,7 @@ def render_cluster_events(events: Iterable[ClusterEvent]) -> Sequence[ClusterEve
 
 def render_log_context(attempt: AttemptDetail) -> LogContext:
     """Name the source of the attempt's log lines; in the process runtime a pod is a process."""
-    name = f"{attempt.cluster}-{attempt.number}"
+    name = attempt.pod_name
     return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
 
 

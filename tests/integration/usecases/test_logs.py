@@ -81,11 +81,11 @@ def make_logs(store: Store, feeds: Feeds, blobs: BlobStore, agent: ScriptedAgent
     return Logs(make_actions(store.database, feeds, FakeClock(NOW), blobs), blobs, agent)
 
 
-async def follow(logs: Logs, attempt: int = 1) -> list[str]:
+async def follow(logs: Logs, attempt: int = 1, pod: str = "") -> list[str]:
     async with asyncio.timeout(60):
         return [
             line.text
-            async for lines in logs.follow(CALLER, make_action_key(), attempt)
+            async for lines in logs.follow(CALLER, make_action_key(), attempt, pod=pod)
             for line in lines
         ]
 
@@ -222,3 +222,17 @@ async def test_log_reader_that_stops_releases_its_watch(
     assert feeds._watched
     await shown.aclose()
     assert feeds._watched == {}
+
+
+async def test_log_of_a_pod_is_that_of_its_attempt_and_other_pods_are_named(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    await store.create(make_new_run())
+    [assignment] = await store.claim()
+    uri = await ship(blobs, TEXTS)
+    await store.report(replace(make_report(assignment, 1, Phase.SUCCEEDED), log_uri=uri))
+    logs = make_logs(store, feeds, blobs, ScriptedAgent([]))
+
+    assert await follow(logs, pod="c1-1") == TEXTS
+    with pytest.raises(NotFoundError, match=r"pod other of attempt 1 of .* there is c1-1"):
+        await follow(logs, pod="other")
