@@ -19,7 +19,6 @@ from joserfc.jwk import KeySet
 
 from controlplane.authn.oidc.discovery import WHOLE_SECONDS, Discovery, Metadata
 from controlplane.authn.oidc.id_tokens import UnknownKeyError, verify_id_token
-from controlplane.authn.oidc.transport import TIMEOUT, GuardedTransport
 from controlplane.core.identity_providers import (
     Provider,
     ProviderIdentity,
@@ -28,6 +27,7 @@ from controlplane.core.identity_providers import (
     read_groups,
     read_text,
 )
+from controlplane.outbound.guard import TIMEOUT, GuardedTransport
 from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText

@@ -17,8 +17,8 @@ import httpx2
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from controlplane.authn.oidc.transport import TIMEOUT, GuardedTransport
 from controlplane.core.identity_providers import ProviderUnavailableError
+from controlplane.outbound.guard import TIMEOUT, GuardedTransport
 from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 

@@ -16,13 +16,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from controlplane.authn.oidc.client import MOST_AT_ONCE, OidcClient, Secrets
-from controlplane.authn.oidc.transport import MAX_ANSWER_BYTES, is_public
 from controlplane.core.browser_sessions import ATTEMPT_LIVES, parse_return_path
 from controlplane.core.identity_providers import (
     Provider,
     ProviderSettings,
     ProviderUnavailableError,
 )
+from controlplane.outbound.guard import MAX_ANSWER_BYTES, is_public
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import new_secret
 from shared.kit.uuids import new_uuid

@@ -1,7 +1,7 @@
 """
-Sends requests to identity providers, whose addresses an org's owner chooses.
+Sends HTTP requests to addresses that customers choose: identity providers, webhooks.
 
-A provider's name must not lead into the installation's own network (server-side request forgery):
+A name must not lead into the installation's own network (server-side request forgery):
 each connection resolves the name, refuses addresses that are not public, and connects to the
 address that it checked, so that a second resolution cannot differ (DNS rebinding). Redirects are
 not followed, and answers are bounded.
@@ -10,7 +10,7 @@ not followed, and answers are bounded.
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpcore2
@@ -31,24 +31,20 @@ _NOT_PUBLIC = (
 _MAX_TRIED = 4
 
 
+Networks = Sequence[IPv4Network | IPv6Network]
+
+
 class ForbiddenAddressError(httpcore2.ConnectError):
     """The name resolves to no public address."""
 
 
-class AnswerTooLargeError(httpcore2.ReadError):
-    """The answer is larger than any that a provider needs."""
+class ForbiddenError(httpx2.NetworkError):
+    """The request leads to no public address; another try does not help."""
 
 
 def is_public(address: str) -> bool:
     """Return whether an address is on the public Internet, also behind its IPv4 mappings."""
-    parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        elif parsed.sixtofour is not None:
-            parsed = parsed.sixtofour
-        elif parsed in _NAT64:
-            parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+    parsed = _parse(address)
     if isinstance(parsed, IPv6Address) and parsed not in _GLOBAL_UNICAST:
         return False  # site-local, and other forms in which IPv4 addresses can be written
     return (
@@ -58,9 +54,28 @@ def is_public(address: str) -> bool:
     )
 
 
+def is_in(address: str, networks: Networks) -> bool:
+    """Return whether an address, also behind its IPv4 mappings, is in one of the networks."""
+    parsed = _parse(address)
+    return any(parsed in network for network in networks)
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address:
+    parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        elif parsed.sixtofour is not None:
+            parsed = parsed.sixtofour
+        elif parsed in _NAT64:
+            parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+    return parsed
+
+
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, allowed: Networks) -> None:
         self._allow_private = allow_private
+        self._allowed = allowed
         self._backend = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -81,7 +96,7 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         except OSError as error:
             raise httpcore2.ConnectError("the name does not resolve") from error
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        allowed = [each for each in addresses if self._allow_private or is_public(each)]
+        allowed = [each for each in addresses if self._may_reach(each)]
         if not allowed:
             raise ForbiddenAddressError("the name leads to no public address")
         failure: Exception | None = None
@@ -93,6 +108,9 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore2.ConnectError("no address answers")
+
+    def _may_reach(self, address: str) -> bool:
+        return self._allow_private or is_public(address) or is_in(address, self._allowed)
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
@@ -116,18 +134,19 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """
-    Transport of all requests to providers; shared, and closed by ``aclose`` only.
+    Transport of requests to customers' addresses; shared, and closed by ``aclose`` only.
 
-    ``allow_private``: the operator's providers are in a private network.
+    ``allow_private``: the operator's providers are in a private network. ``allowed``: networks
+    that may be reached although they are not public.
     """
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool = False, allowed: Networks = ()) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=200,
             max_keepalive_connections=20,
             keepalive_expiry=30,
-            network_backend=_GuardedBackend(allow_private=allow_private),
+            network_backend=_GuardedBackend(allow_private=allow_private, allowed=allowed),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -144,6 +163,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                     extensions=request.extensions,
                 )
             )
+        except ForbiddenAddressError as error:
+            raise ForbiddenError(str(error), request=request) from error
         except httpcore2.TimeoutException as error:
             raise httpx2.ReadTimeout(str(error), request=request) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
