@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
+from controlplane.api.convert.notifications import RunSpecReader
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
@@ -35,6 +36,7 @@ from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.logins import Logins, make_logins
 from controlplane.loops.cascades import Cascades
+from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.pending_reasons import PendingReasonRecorder
@@ -42,6 +44,8 @@ from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
+from controlplane.outbound.mail import Mail
+from controlplane.outbound.webhooks import Webhooks
 from controlplane.people import is_linked
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
@@ -54,6 +58,7 @@ from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
+from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
@@ -145,6 +150,13 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public_url=settings.listeners.public_url,
     )
     settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
+    webhooks = Webhooks(
+        allow_http=settings.notifications.allow_http,
+        allowed=settings.notifications.allowed_networks,
+    )
+    deliveries = Deliveries(
+        loop_database, clock, RunSpecReader(), webhooks, Mail(settings.notifications)
+    )
     runs = Runs(
         database,
         feeds,
@@ -154,6 +166,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         settings=settings_of_runs,
         cache_checks=cache_checks,
         recoveries=recoveries,
+        deliveries=deliveries,
     )
 
     logins: Logins | None = None
@@ -275,6 +288,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         keep=settings.cache.keep_unused,
         every=settings.cache.delete_every,
     )
+    delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
 
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
@@ -313,6 +327,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(pending_reasons.run(), name="pending reasons")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(stale_calls.run(), name="stale calls")
+                servers.create_task(delivery_loop.run(), name="deliveries")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
                 if certificate is not None:
@@ -328,6 +343,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                     health.stop()
                     await clock.sleep(settings.listeners.stop_delay)
     finally:
+        await webhooks.close()
         for each in (database, link_database, loop_database, probe_database):
             await each.close()
 

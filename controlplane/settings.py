@@ -20,6 +20,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.loops.cache_settings import CacheSettings
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls_settings import TlsSettings
@@ -296,6 +297,7 @@ class Settings:
     logins: LoginSettings = field(default_factory=LoginSettings)
     secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from controlplane.cli.user_errors import user_errors
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.settings import (
     LogFormat,
     LogLevel,
@@ -16,6 +17,7 @@ from controlplane.settings import (
     owner_database_url,
     warn_of_unknown,
 )
+from shared.kit.settings import read
 
 _PORT = click.IntRange(0, 65535)
 _LEVELS = click.Choice(LogLevel, case_sensitive=False)
@@ -86,6 +88,7 @@ def up(
             database_url=database_url,
             blob_base=blob_base,
             login=login,
+            notifications=read(NotificationSettings, os.environ),
         )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
 from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
+from controlplane.core.notifications import NO_NOTIFICATIONS, Notifications
 from controlplane.core.relations import Counterpart, Relation, RelationType, SourceRun
 from shared.model.ids import ActionKey, ActionName, Digest, DomainName, ProjectName, RunKey
 
@@ -42,6 +43,7 @@ class NewRun:
     max_action_concurrency: int = 0  # 0 for no limit
     started_at: datetime | None = None  # a trigger's scheduled time
     requested_spec: Digest | None = None  # of the request's RunSpec, if settings changed it
+    notifications: Notifications = NO_NOTIFICATIONS
     relation: Relation | None = None
     forced: Sequence[ActionName] = ()  # actions that a recovery runs again
     source_run: SourceRun | None = None  # the run that it recovers, once that was found

@@ -24,6 +24,7 @@ from controlplane.embedded.data_directory import DataDirectory
 from controlplane.embedded.errors import UpError
 from controlplane.embedded.logins import LoginFiles
 from controlplane.main import serve
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.settings import (
     BLOB_BASE,
     BlobSettings,
@@ -67,6 +68,7 @@ def up(
     database_url: str = "",
     blob_base: str = "",
     login: bool = False,
+    notifications: NotificationSettings | None = None,
 ) -> None:
     """
     Run everything until SIGINT or SIGTERM; "" selects the default.
@@ -108,6 +110,7 @@ def up(
                 cluster=_CLUSTER, cluster_token=SecretText(directory.secret(_CLUSTER_TOKEN))
             ),
             secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
+            notifications=notifications or NotificationSettings(),
             log=LogSettings(level=log_level),
         )
         run_until_signalled(_run(directory, settings, database.server, files))

@@ -1,7 +1,7 @@
 """
 Defines the schema; ``dispatch_tables`` has the tables of dispatch, ``identity_tables``,
 ``credential_tables`` and ``login_tables`` those of people and logins, ``agent_tables`` those of
-agents' identity.
+agents' identity, ``notification_tables`` those of notifications.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -37,6 +37,7 @@ from controlplane.store import (
     dispatch_tables,
     identity_tables,
     login_tables,
+    notification_tables,
 )
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
@@ -49,6 +50,7 @@ _OTHER_MODULES = (
     dispatch_tables,
     identity_tables,
     login_tables,
+    notification_tables,
 )  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
@@ -223,6 +225,8 @@ actions = Table(
     Column("cache_status", SmallInteger, nullable=False, server_default="0"),
     Column("cached_from", JSONB),  # [project, domain, run, action, attempt] of its outputs
     _text("recovered_from"),  # name of the run that executed it
+    # A bit for each phase that is to be reported: a trigger then inserts into phase_events.
+    Column("notify", SmallInteger, nullable=False, server_default="0"),
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
     Index(None, "org", "parent_id", "name"),

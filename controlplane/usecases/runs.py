@@ -44,6 +44,7 @@ from controlplane.store.resources.runs import RootCache
 from controlplane.usecases.actions import refresh
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
+from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
@@ -76,6 +77,7 @@ class Runs:
         settings: ScopedSettings,
         cache_checks: CacheChecks,
         recoveries: Recoveries,
+        deliveries: Deliveries,
     ) -> None:
         self._recoveries = recoveries
         self._database = database
@@ -85,6 +87,7 @@ class Runs:
         self._data = data
         self._settings = settings
         self._cache_checks = cache_checks
+        self._deliveries = deliveries
 
     async def create(
         self,
@@ -113,6 +116,7 @@ class Runs:
         request = parse(spec, effective)
         new, inputs = request.new, request.inputs
         self._require_access(caller, new)
+        self._deliveries.require(new.notifications)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()
         if inputs is not None:

@@ -1,11 +1,18 @@
 """Builds the use cases of runs and actions for tests."""
 
+from datetime import timedelta
+
+from controlplane.api.convert.notifications import RunSpecReader
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
+from controlplane.outbound.mail import Mail
+from controlplane.outbound.settings import NotificationSettings
+from controlplane.outbound.webhooks import TIMEOUT, Webhooks
 from controlplane.store.database import Database
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
+from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
@@ -23,6 +30,22 @@ def make_actions(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStor
         cache_checks=CacheChecks(database, blobs, clock),
         recoveries=Recoveries(database, blobs, clock),
     )
+
+
+def make_deliveries(
+    database: Database,
+    clock: Clock,
+    settings: NotificationSettings | None = None,
+    *,
+    webhook_timeout: timedelta = TIMEOUT,
+) -> Deliveries:
+    settings = settings or NotificationSettings()
+    webhooks = Webhooks(
+        allow_http=settings.allow_http,
+        allowed=settings.allowed_networks,
+        timeout=webhook_timeout,
+    )
+    return Deliveries(database, clock, RunSpecReader(), webhooks, Mail(settings))
 
 
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:
@@ -43,4 +66,5 @@ def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) 
         settings=ScopedSettings(database, clock, base=blobs.base),
         cache_checks=CacheChecks(database, blobs, clock),
         recoveries=Recoveries(database, blobs, clock),
+        deliveries=make_deliveries(database, clock),
     )

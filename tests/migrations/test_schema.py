@@ -164,6 +164,7 @@ async def test_role_can_create_event_partitions_and_nothing_else(
         "audit_log_is_append_only",
         "copy_dispatch_priority",
         "drop_action_events_before",
+        "record_phase",
     ]
     for function in functions:
         if function["is_trigger"]:

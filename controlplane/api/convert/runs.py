@@ -24,6 +24,7 @@ from controlplane.api.convert.applied_settings import (
 )
 from controlplane.api.convert.cache_keys import parse_root_cache
 from controlplane.api.convert.data import parse_code_bundle, prepare_inputs
+from controlplane.api.convert.notifications import parse_notifications
 from controlplane.api.convert.relations import normalise, parse_forced, parse_relation
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
@@ -121,7 +122,6 @@ def _parse_new_run(
     org: OrgName,
     base: str,
 ) -> NewRun:
-    _require_no_notifications(settings)
     spec, info = parse_task_spec(task)
     return NewRun(
         key=ActionKey(key, ROOT),
@@ -141,16 +141,8 @@ def _parse_new_run(
         overwrite_cache=settings.overwrite_cache or settings.cache_config.overwrite_cache,
         is_cache_global=settings.cache_config.cache_lookup_scope
         != CacheLookupScope.CACHE_LOOKUP_SCOPE_PROJECT_DOMAIN,
+        notifications=parse_notifications(settings),
     )
-
-
-def _require_no_notifications(settings: RunSpec) -> None:
-    if settings.notification_rule_name or settings.HasField("notification_rules"):
-        named = settings.notification_rule_name
-        raise UnbuiltError(
-            f"notifications{f' (rule {named!r})' if named else ''} are not supported by this"
-            " release; start the run without notifications"
-        )
 
 
 def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:

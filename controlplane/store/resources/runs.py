@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.actions import ActionType
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
+from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
@@ -50,11 +51,11 @@ _INSERT_ROOT = statement(f"""
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
                      created_at, updated_at, due_at, started_at, ended_at, output_uri,
-                     cache_status, cached_from, recovered_from)
+                     cache_status, cached_from, recovered_from, notify)
 VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
         :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
         :phase, 1, :now, :now, :due_at, :started_at, :ended_at, :output_uri, :cache_status,
-        CAST(:cached_from AS jsonb), :recovered_from)
+        CAST(:cached_from AS jsonb), :recovered_from, :notify)
 """)
 
 _INSERT_DISPATCH = statement("""
@@ -213,6 +214,7 @@ async def create_run(
             if phase is Phase.QUEUED
             else None,
             "recovered_from": recovered.executed_in if recovered else "",
+            "notify": mask_of(new.notifications.phases),
             "now": now,
         },
     )

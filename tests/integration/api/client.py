@@ -83,6 +83,7 @@ from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, LogLink, Report
 from shared.secrets.keyrings import AesKey
+from tests.integration.runs import make_deliveries
 from tests.running import running
 
 ORG = OrgName("acme")
@@ -236,6 +237,7 @@ async def open_api(
         settings=settings,
         cache_checks=cache_checks,
         recoveries=recoveries,
+        deliveries=make_deliveries(database, clock),
     )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = authn or Anonymous(ORG)

@@ -1,0 +1,67 @@
+"""
+Tables of notifications: phases to report, and the deliveries that report them.
+
+``phase_events`` is a transactional outbox: a trigger on ``actions`` inserts the row in the
+transaction that changes the phase, whichever statement does so. A loop turns each into
+``deliveries``, which it sends outside of transactions.
+"""
+
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from controlplane.store.columns import at as _at, metadata, text_column as _text
+
+phase_events = Table(
+    "phase_events",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    Column("phase", SmallInteger, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    # The table is empty most of the time: vacuum it early.
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "1000"},
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("action_id", Uuid, nullable=False),
+    Column("phase", SmallInteger, nullable=False),
+    Column("rule", Integer, nullable=False),  # number in the run's rules; -1: a condition's webhook
+    Column("channel", SmallInteger, nullable=False),  # core.notifications.Channel
+    _text("config"),  # name of the delivery configuration; "": the rule has the content
+    _text("target"),
+    Column("state", SmallInteger, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    # When it may be tried. Claiming one moves this ahead, so that it is tried again if the
+    # replica stops before it has recorded the result.
+    _at("due_at"),
+    Column("status", Integer, nullable=False, server_default="0"),
+    _text("error"),
+    _at("created_at"),
+    _at("ended_at", nullable=True),
+    UniqueConstraint("org", "action_id", "phase", "rule", "channel", "config"),
+    Index(
+        "deliveries_due",
+        "org",
+        "target",
+        "due_at",
+        "delivery_id",
+        postgresql_where=text("state = 0"),
+    ),
+    Index("deliveries_by_state", "org", "state", "delivery_id"),
+    Index("deliveries_ended", "ended_at", postgresql_where=text("state <> 0")),
+    postgresql_with={"fillfactor": "70"},
+)
