@@ -58,7 +58,7 @@ from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import Deliveries
+from controlplane.usecases.deliveries import TRIES, Deliveries
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
@@ -114,6 +114,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     clock = StoreClock(loop_database)
     metrics = CollectorRegistry()
     metrics.register(FAILED_PASSES)
+    metrics.register(TRIES)
     metrics.register(FAILED_READS)
     blobs = open_store(settings.blobs.base, settings.blobs.s3)
     keys = SigningKeys(current=SigningKey(settings.blobs.signing_key.reveal().encode()))

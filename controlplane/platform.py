@@ -14,6 +14,7 @@ from controlplane.api.platform.explanations import ExplanationService
 from controlplane.api.platform.identity_providers import IdentityProviderService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
+from controlplane.api.platform.notifications import NotificationService
 from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
@@ -32,6 +33,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.roles import Roles
 from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
+from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
@@ -70,6 +72,7 @@ def make_platform(
         "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),
+        "NotificationService": NotificationService(Notifications(database, clock)),
         "OrgService": OrgService(orgs),
         "PoolService": PoolService(clusters),
         "QueueService": QueueService(Queues(database, clock)),

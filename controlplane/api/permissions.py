@@ -254,6 +254,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "UpdateMember": Permission.MEMBER_WRITE,
         "RemoveMember": Access.KNOWN,  # members may remove themselves
     },
+    "volary.platform.v1.NotificationService": {
+        "ListDeliveries": Permission.NOTIFICATION_READ,
+        "ResendDeliveries": Permission.NOTIFICATION_WRITE,
+    },
     "volary.platform.v1.OrgService": {
         "CreateOrg": Access.KNOWN,  # every person, unless the operator creates orgs only
         "GetOrg": Permission.ORG_READ,

@@ -31,6 +31,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "login": ("logins:login", "Log in to a control plane."),
     "logout": ("logins:logout", "End a login."),
     "member": ("members:member", "List members, change their role, remove them."),
+    "notification": (
+        "notifications:notification",
+        "List notifications about runs, and send them again.",
+    ),
     "org": ("orgs:org", "Show, rename, create and list orgs."),
     "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),
     "pool": ("clusters:pool", "List the pools that clusters and queues name."),

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     IDENTITY_PROVIDER_WRITE = "identity_provider:write"
     MEMBER_READ = "member:read"
     MEMBER_WRITE = "member:write"
+    NOTIFICATION_READ = "notification:read"
+    NOTIFICATION_WRITE = "notification:write"
     ORG_READ = "org:read"
     ORG_WRITE = "org:write"
     PROJECT_READ = "project:read"

@@ -119,10 +119,9 @@ class Delivery:
     """One webhook call or mail, about one phase of one action."""
 
     id: UUID
-    action: ActionKey
+    action: ActionKey | None  # None: the run was deleted
     phase: Phase
     channel: Channel
-    config: str = ""  # the delivery configuration; "": the run's own rule, or a condition's webhook
     target: str = ""  # the receiver, without what may be secret
     state: DeliveryState = DeliveryState.PENDING
     tries: int = 0

@@ -14,6 +14,7 @@ _VIEWER = frozenset({
     Permission.BLOB_READ,
     Permission.CLUSTER_READ,
     Permission.MEMBER_READ,
+    Permission.NOTIFICATION_READ,
     Permission.ORG_READ,
     Permission.PROJECT_READ,
     Permission.QUEUE_READ,

@@ -13,6 +13,8 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.notifications import (
     MOST_TRIES,
@@ -44,6 +46,13 @@ from shared.model.ids import OrgName
 from shared.model.phases import Phase
 
 log = logging.getLogger(__name__)
+
+TRIES = Counter(
+    "volary_notifications",
+    "Tries to deliver notifications, by channel and result.",
+    ["channel", "result"],
+    registry=None,  # ``main`` registers it
+)
 
 EVENTS_AT_ONCE = 200
 BACKOFF = Backoff(first=timedelta(seconds=5), at_most=timedelta(hours=1), jitter=0.3)
@@ -225,6 +234,8 @@ class Deliveries:
                 status=sent.status,
                 error=sent.error,
             )
+        result = "retried" if state is DeliveryState.PENDING else state.name.lower()
+        TRIES.labels(claimed.channel.name.lower(), result).inc()
         log.log(
             logging.INFO if sent.is_delivered else logging.WARNING,
             "notification delivered" if sent.is_delivered else "notification not delivered",

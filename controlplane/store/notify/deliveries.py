@@ -100,7 +100,7 @@ WITH next AS MATERIALIZED (
     RETURNING d.*
 )
 SELECT d.delivery_id, d.run_id, d.action_id, d.phase, d.rule, d.channel, d.config, d.tries,
-       r.project, r.domain, r.run, a.name, a.error_message, a.abort_reason,
+       d.due_at, r.project, r.domain, r.run, a.name, a.error_message, a.abort_reason,
        s.body AS run_spec, t.body AS spec
 FROM claimed d
 LEFT JOIN actions a ON a.org = d.org AND a.id = d.action_id
@@ -109,11 +109,11 @@ LEFT JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
 LEFT JOIN specs t ON t.org = a.org AND t.digest = a.spec
 """)
 
-# ``tries`` guards it: a claim that was taken over records nothing.
+# ``due_at`` guards it, which each claim moves: one that was taken over records nothing.
 _RECORD = statement("""
 UPDATE deliveries
 SET state = :state, due_at = :due_at, status = :status, error = :error, ended_at = :ended_at
-WHERE org = :org AND delivery_id = :delivery_id AND state = 0 AND tries = :tries
+WHERE org = :org AND delivery_id = :delivery_id AND state = 0 AND due_at = :claimed_until_at
 """)
 
 _FAIL = statement("""
@@ -165,6 +165,7 @@ class ClaimedDelivery:
     channel: Channel
     config: str
     tries: int  # this one included
+    until: datetime  # the end of the claim
     error: str  # of the action
     run_spec: bytes
     spec: bytes
@@ -254,6 +255,7 @@ async def claim_delivery(tx: OrgTx, target: str, now: datetime) -> ClaimedDelive
         channel=Channel(row.channel),
         config=row.config,
         tries=row.tries,
+        until=row.due_at,
         error=row.error_message or row.abort_reason or "",
         run_spec=row.run_spec,
         spec=row.spec,
@@ -273,7 +275,7 @@ async def record_delivery(
     """Record the result of a try; False if the delivery was claimed again meanwhile."""
     values: Mapping[str, object] = {
         "delivery_id": claimed.id,
-        "tries": claimed.tries,
+        "claimed_until_at": claimed.until,
         "state": state.value,
         "due_at": due_at,
         "ended_at": ended_at,

@@ -13,6 +13,7 @@ from shared.idl.platform.v1 import (
     identity_provider_pb2 as provider_pb2,
     invitation_pb2,
     member_pb2,
+    notification_pb2,
     org_pb2,
     pool_pb2,
     queue_pb2,
@@ -111,6 +112,10 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "MemberService/ListMembers": lambda _: member_pb2.ListMembersRequest(),
     "MemberService/UpdateMember": lambda _: member_pb2.UpdateMemberRequest(
         member={"user_id": UNKNOWN, "role": "viewer"}, update_mask=masked("role")
+    ),
+    "NotificationService/ListDeliveries": lambda _: notification_pb2.ListDeliveriesRequest(),
+    "NotificationService/ResendDeliveries": lambda _: notification_pb2.ResendDeliveriesRequest(
+        ids=[UNKNOWN]
     ),
     "OrgService/GetOrg": lambda _: org_pb2.GetOrgRequest(),
     "OrgService/UpdateOrg": lambda _: org_pb2.UpdateOrgRequest(

@@ -91,6 +91,7 @@ READS: list[tuple[str, str]] = [
     ("cluster enrolments", "enrolments"),
     ("pool list", "pools"),
     ("queue list", "queues"),
+    ("notification list", "deliveries"),
     ("role list", "roles"),
     ("role permissions", "permissions"),
     ("role bindings", "roleBindings"),

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.notifications import MOST_TRIES, DeliveryState
 from controlplane.loops import deliveries
 from controlplane.loops.deliveries import KEEP
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.notify.deliveries import CLAIMED_FOR
+from controlplane.usecases.notifications import Notifications
 from shared.model.phases import Phase
-from tests.factories import NOW, ORG
+from tests.factories import NOW, ORG, make_action_key
 from tests.fakes.clock import FakeClock
 from tests.integration.loops.receivers import (
     OPEN,
@@ -30,6 +32,7 @@ from tests.integration.loops.receivers import (
 from tests.integration.store.conftest import Store
 from tests.servers.webhooks import Receiver, receiving
 
+OPERATOR = Caller(subject=Subject("operator:test"), org=ORG, name="", grants=org_wide(EVERYTHING))
 LATER = timedelta(hours=2)
 """Longer than any delay between tries."""
 
@@ -232,6 +235,23 @@ async def test_delivery_that_is_refused_is_not_tried_again(store: Store, clock: 
     assert await list_deliveries(store) == [
         (DeliveryState.FAILED, 404, "the receiver answered 404")
     ]
+
+
+async def test_delivery_that_failed_is_sent_again_under_its_key(
+    store: Store, clock: FakeClock
+) -> None:
+    async with receiving(404) as receiver:
+        await fail_run(store, make_notifying_run(make_rule(receiver.url)))
+        loop, notifications = make_loop(store, clock), Notifications(store.database, clock)
+        await loop.run_once()
+        (failed,), _ = await notifications.list_deliveries(OPERATOR, {DeliveryState.FAILED})
+        assert await notifications.resend_deliveries(OPERATOR, [failed.id]) == [failed.id]
+        await loop.run_once()
+
+    assert receiver.keys == [str(failed.id)] * 2
+    (delivered,), _ = await notifications.list_deliveries(OPERATOR)
+    assert delivered.action == make_action_key("a0")
+    assert (delivered.state, delivered.tries) == (DeliveryState.DELIVERED, 1)
 
 
 async def test_delivery_is_given_up_after_many_tries(store: Store, clock: FakeClock) -> None:

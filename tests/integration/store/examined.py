@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -50,15 +51,25 @@ async def explain_everything(superuser_url: str, database: str) -> None:
 
 def set_statements() -> Mapping[str, str]:
     """Map the SQL of each statement on a set in the store to its ``module.attribute`` name."""
+    packages = pkgutil.walk_packages(controlplane.store.__path__, "controlplane.store.")
+    modules = [
+        importlib.import_module(info.name)
+        for info in packages
+        if not info.ispkg and ".migrations." not in info.name
+    ]
+    return statements_of(*modules, only=_ON_SETS)
+
+
+def statements_of(
+    *modules: ModuleType, only: re.Pattern[str] = re.compile("")
+) -> Mapping[str, str]:
+    """Map the SQL of each statement of these modules to its ``module.attribute`` name."""
     found: dict[str, str] = {}
-    for info in pkgutil.walk_packages(controlplane.store.__path__, "controlplane.store."):
-        if info.ispkg or ".migrations." in info.name:
-            continue
-        module = importlib.import_module(info.name)
+    for module in modules:
         for attribute, value in vars(module).items():
-            if isinstance(value, TextClause) and _ON_SETS.search(value.text):
+            if isinstance(value, TextClause) and only.search(value.text):
                 compiled = value.compile(dialect=dialect())  # type: ignore[no-untyped-call]
-                name = f"{info.name.rpartition('.')[2]}.{attribute}"
+                name = f"{module.__name__.rpartition('.')[2]}.{attribute}"
                 found.setdefault(_squeeze(str(compiled)), name)
     return found
 

@@ -32,6 +32,7 @@ from tests.integration.store.examined import examining, explain_everything, set_
 from tests.integration.store.test_examined_caching import OF_CACHE
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
+from tests.integration.store.test_notification_plans import OF_SETS as OF_NOTIFICATIONS
 from tests.integration.store.wide import add_children
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
@@ -47,6 +48,7 @@ MEASURED_ELSEWHERE = {
     *OF_CACHE,
     *OF_OBJECTS,
     *OF_RECOVERIES,
+    *OF_NOTIFICATIONS,
 }
 """Statements on sets that have tests of the rows that they examine in other modules."""
 
