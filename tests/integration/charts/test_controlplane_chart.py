@@ -19,6 +19,7 @@ SECRETS = {
     "VOLARY_SEALING_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
     "VOLARY_S3_ACCESS_KEY": "access",
     "VOLARY_S3_SECRET_KEY": "secret",
+    "VOLARY_SMTP_PASSWORD": "secret",
 }
 
 VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
@@ -29,6 +30,19 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "region": "eu-1",
             "pathStyle": False,
             "existingSecret": "bucket",
+        }
+    },
+    "webhooks to private networks, and mail": {
+        "notifications": {
+            "webhooks": {"allowHttp": True, "allowedNetworks": ["10.1.0.0/16", "fd00::/8"]},
+            "mail": {
+                "host": "smtp.example.com",
+                "port": 465,
+                "security": "tls",
+                "from": "Volary <volary@example.com>",
+                "user": "volary",
+                "existingSecret": "mail",
+            },
         }
     },
     "ingress": {
@@ -118,6 +132,18 @@ REFUSED = {
         {"metrics__podMonitor__enabled": True},
         "/metrics/podMonitor/port",
     ),
+    "mail without a sender": (
+        {"notifications__mail__host": "smtp.example.com"},
+        "/notifications/mail/from",
+    ),
+    "a mail login without a password": (
+        {"notifications__mail": {"user": "volary"}},
+        "/notifications/mail/existingSecret",
+    ),
+    "an address in place of a network": (
+        {"notifications__webhooks__allowedNetworks": ["10.1.2.3"]},
+        "/notifications/webhooks/allowedNetworks",
+    ),
     "a delay beyond what it serves": ({"stopDelaySeconds": 50}, "/stopDelaySeconds"),
     "a misspelt value": ({"replica": 3}, "replica"),
 }
@@ -152,6 +178,17 @@ def test_the_service_leads_to_the_front_alone(helm: Helm) -> None:
     assert {each["name"]: each["targetPort"] for each in ports} == {"http": 9443, "link": 9444}
     policy = find(objects, "NetworkPolicy")["spec"]
     assert policy["ingress"] == [{"ports": [{"port": 9443}, {"port": 9444}]}]
+
+
+def test_mail_server_is_reached_through_the_network_policy(helm: Helm) -> None:
+    changes = VALUE_SETS["webhooks to private networks, and mail"]
+    objects = helm.template(CHART, put(CONTROL_PLANE, **changes))
+    (_, egress) = find(objects, "NetworkPolicy")["spec"]["egress"]
+    assert {"port": 465} in egress["ports"]
+    environment = find(objects, "ConfigMap")["data"]
+    assert environment["VOLARY_WEBHOOK_ALLOWED_NETWORKS"] == "10.1.0.0/16,fd00::/8"
+    plain = find(helm.template(CHART, CONTROL_PLANE), "ConfigMap")["data"]
+    assert "VOLARY_SMTP_HOST" not in plain
 
 
 def test_port_with_tls_is_reached_without_a_front(helm: Helm) -> None:
