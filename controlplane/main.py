@@ -18,6 +18,7 @@ from controlplane.api.convert.notifications import RunSpecReader
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
+from controlplane.api.resources.server import ResourceApi
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.authn.authenticator import Authenticator
@@ -219,6 +220,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
     application = make_application(
         public=public,
+        resources=ResourceApi(public),
         routes=[
             *health.routes(),
             *Pages(page_gate, runs, actions, Explanations(database, clock)).routes(),

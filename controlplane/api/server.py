@@ -13,6 +13,7 @@ import logging
 import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -58,7 +59,11 @@ class PublicApi:
     def __init__(self, services: Mapping[str, object], interceptors: Interceptors) -> None:
         """Serve ``services`` by their full names; UNIMPLEMENTED for all others."""
         self.streams = interceptors.streams
-        self._endpoints = dict(_endpoints(services, interceptors))
+        self.interceptors = interceptors
+        self.bound = {each.rpc.name: each for each in _bind(services)}
+        self._endpoints = {
+            f"/{name}": _endpoint(each, interceptors) for name, each in self.bound.items()
+        }
         self._application = _Application(self._endpoints)
 
     def end_streams(self) -> None:
@@ -164,40 +169,48 @@ def _services_of(module: str) -> Iterator[ServiceDescriptor]:
     yield from importlib.import_module(module).DESCRIPTOR.services_by_name.values()
 
 
-def _endpoints(
-    implementations: Mapping[str, object], interceptors: Interceptors
-) -> Iterator[tuple[str, Endpoint[Any, Any]]]:
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An RPC with the method that serves it: a unary or a stream method, by the descriptor."""
+
+    rpc: Rpc
+    method: MethodDescriptor
+    function: Any
+
+
+def _bind(implementations: Mapping[str, object]) -> Iterator[Bound]:
+    """Yield every RPC there is with its method; RPCs without one with a method that refuses."""
     for service in services():
         methods = implementations.get(service.full_name)
         for method in service.methods:
             name = f"{service.full_name}/{method.name}"
             rpc = Rpc(name, PERMISSIONS[service.full_name][method.name])
             if methods is None or rpc.access is Access.UNBUILT:
-                rpc, function = Rpc(name, Access.UNBUILT), _unimplemented(name)
+                yield Bound(Rpc(name, Access.UNBUILT), method, _unimplemented(name))
             else:
-                function = getattr(methods, snake_case(method.name))
-            yield f"/{name}", _endpoint(rpc, method, function, interceptors)
+                yield Bound(rpc, method, getattr(methods, snake_case(method.name)))
 
 
-def _endpoint(
-    rpc: Rpc,
-    method: MethodDescriptor,
-    function: Any,  # a unary or a stream method, by the method's descriptor
-    interceptors: Interceptors,
-) -> Endpoint[Any, Any]:
-    info: MethodInfo[Any, Any] = MethodInfo(
-        name=method.name,
-        service_name=method.containing_service.full_name,
-        input=GetMessageClass(method.input_type),
-        output=GetMessageClass(method.output_type),
-        idempotency_level=IdempotencyLevel.UNKNOWN,
-    )
+def _endpoint(bound: Bound, interceptors: Interceptors) -> Endpoint[Any, Any]:
+    rpc, method, function = bound.rpc, bound.method, bound.function
+    info = method_info(method)
     if method.client_streaming:  # none is built: the incoming stream is not read
         unread: Any = interceptors.stream(rpc, function)
         return Endpoint.bidi_stream(info, unread)
     if method.server_streaming:
         return Endpoint.server_stream(info, interceptors.stream(rpc, function))
     return Endpoint.unary(info, interceptors.unary(rpc, function))
+
+
+def method_info(method: MethodDescriptor) -> MethodInfo[Any, Any]:
+    """Describe a method to connectrpc."""
+    return MethodInfo(
+        name=method.name,
+        service_name=method.containing_service.full_name,
+        input=GetMessageClass(method.input_type),
+        output=GetMessageClass(method.output_type),
+        idempotency_level=IdempotencyLevel.UNKNOWN,
+    )
 
 
 def _unimplemented(name: str) -> Callable[[Caller, Message], NoReturn]:

@@ -128,5 +128,6 @@ class CheckedCodec(Codec[Any, Any]):
             ) from error
 
 
-CODECS = (CheckedCodec(proto_binary_codec()), CheckedCodec(proto_json_codec()))
+JSON_CODEC = CheckedCodec(proto_json_codec())
+CODECS = (CheckedCodec(proto_binary_codec()), JSON_CODEC)
 COMPRESSIONS = (BoundedGzip(),)

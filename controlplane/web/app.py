@@ -1,4 +1,4 @@
-"""Builds the ASGI application: RPCs of both APIs, signed blobs, pages, probes."""
+"""Builds the ASGI application: RPCs of both APIs, the resource API, signed blobs, pages, probes."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,6 +12,7 @@ from controlplane.web.peers import Peers
 from controlplane.web.security_headers import SecurityHeaders
 
 RPC_PREFIXES = ("/flyteidl2.", "/volary.platform.")
+RESOURCE_PREFIX = "/api/v1/"
 
 
 def make_application(
@@ -19,12 +20,13 @@ def make_application(
     public: ASGIApp,
     routes: Sequence[BaseRoute],
     origin_check: OriginCheck,
+    resources: ASGIApp | None = None,
     security_headers: SecurityHeaders | None = None,
     peers: Peers | None = None,
     is_linked: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """
-    Route every RPC to ``public``, and other requests by ``routes``.
+    Route every RPC to ``public``, the resource API to ``resources``, and others by ``routes``.
 
     A request that ``peers`` or ``origin_check`` refuses reaches neither. ``is_linked``: whether
     other sites may lead a person to the page of a path.
@@ -39,15 +41,19 @@ def make_application(
         # Before any routing: nearly all requests are RPCs, and the application that serves them
         # looks their names up itself.
         is_rpc = scope["path"].startswith(RPC_PREFIXES)
+        is_resource = resources is not None and scope["path"].startswith(RESOURCE_PREFIX)
+        is_call = is_rpc or is_resource
         refusal = peers.find_refusal(scope)
-        send = security_headers.add(scope, send, is_rpc=is_rpc)
+        send = security_headers.add(scope, send, is_rpc=is_call)
         refusal = refusal or origin_check.find_refusal(
             scope["headers"], is_linked=scope["method"] == "GET" and is_linked(scope["path"])
         )
         if refusal is not None:
-            await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)
+            await origins.answer(refusal, scope["path"], send, is_rpc=is_call)
         elif is_rpc:
             await public(scope, receive, send)
+        elif is_resource and resources is not None:
+            await resources(scope, receive, send)
         else:
             await others(scope, receive, send)
 

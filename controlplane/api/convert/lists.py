@@ -1,11 +1,11 @@
 """Parses limit, page token, filters and order of lists: as messages, and as projects' strings."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flyteidl2.common.list_pb2 import Filter as FilterMessage, ListRequest, Sort
 
 from controlplane.api.convert.strings import parse_text
+from controlplane.core import filter_text
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Listing, Order, Test
 
@@ -25,18 +25,7 @@ _TESTS = {
     FilterMessage.EXISTS: Test.EXISTS,
     FilterMessage.NOT_EXISTS: Test.NOT_EXISTS,
 }
-_STRING_TESTS = {
-    "eq": Test.EQUAL,
-    "ne": Test.NOT_EQUAL,
-    "gt": Test.GREATER,
-    "gte": Test.GREATER_OR_EQUAL,
-    "lt": Test.LESS,
-    "lte": Test.LESS_OR_EQUAL,
-    "contains": Test.CONTAINS,
-    "value_in": Test.IN,
-}
-_STRING_FILTER = re.compile(r"\s*(\w+)\(\s*([\w.]+)\s*,(.*)\)\s*")
-_MAX_FILTER_TEXT = 8192
+_FUNCTIONS = {test: function for function, test in _TESTS.items()}
 _MAX_TOKEN = 16 * 1024
 
 
@@ -90,18 +79,10 @@ def _parse_filter(message: FilterMessage) -> Filter:
 
 def parse_string_filters(given: str) -> Sequence[Filter]:
     """Parse ``eq(state,0)+contains(name,x)+value_in(id,a;b)``, as lists of projects send it."""
-    parse_text(given, "filters", most=_MAX_FILTER_TEXT)
-    return [_parse_string_filter(part) for part in given.split("+") if part.strip()]
+    return filter_text.parse_filters(parse_text(given, "filters", most=filter_text.MAX_TEXT))
 
 
-def _parse_string_filter(part: str) -> Filter:
-    matched = _STRING_FILTER.fullmatch(part)
-    test = _STRING_TESTS.get(matched[1].lower()) if matched else None
-    if matched is None or test is None:
-        raise InvalidError(
-            f"filters: {part!r} is not a filter; write eq(state,0), with one of "
-            f"{', '.join(_STRING_TESTS)}"
-        )
-    value = matched[3].strip()
-    values = [each.strip() for each in value.split(";")] if test is Test.IN else [value]
-    return Filter(matched[2], test, values)
+def render_filters(filters: Iterable[Filter]) -> Iterator[FilterMessage]:
+    """Yield the messages of filters."""
+    for each in filters:
+        yield FilterMessage(function=_FUNCTIONS[each.test], field=each.field, values=each.values)

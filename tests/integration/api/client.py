@@ -32,6 +32,7 @@ from controlplane.api import services as api
 from controlplane.api.attempt_calls import Lineage
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
+from controlplane.api.resources.server import ResourceApi
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.authn.authenticator import Authenticator
@@ -273,6 +274,7 @@ async def open_api(
     )
     application = make_application(
         public=public,
+        resources=ResourceApi(public),
         routes=[
             *Health(database, metrics).routes(),
             *Pages(HeaderGate(authn), runs, actions, Explanations(database, clock)).routes(),

@@ -1,0 +1,149 @@
+"""
+Serves the resource API below ``/api/v1/``: finds the route, has its RPC answer, writes the answer.
+
+Runs the RPC's interceptors and method in this process, without a second HTTP call.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.request import Headers, RequestContext
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from controlplane.api import headers
+from controlplane.api.errors import answer_for
+from controlplane.api.headers import BadHeaderError
+from controlplane.api.interceptors import REQUEST_ID_HEADER
+from controlplane.api.resources import requests
+from controlplane.api.resources.absent import explain_path
+from controlplane.api.resources.answers import Answer, pick, render_error, render_message
+from controlplane.api.resources.paths import Found, Paths
+from controlplane.api.resources.routes import BASE, ROUTES, Route
+from controlplane.api.server import Bound, PublicApi, method_info
+from controlplane.core.callers import Caller
+from controlplane.core.errors import InvalidError, NotFoundError, UnbuiltError
+
+OWN_ORG = "-"
+"""Stands in a path for the org of the caller's credential."""
+
+_MAX_QUOTED = 200  # characters of a path in an error message
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request: its route, and the values of its path and query."""
+
+    route: Route
+    values: Mapping[str, str]
+    query: Mapping[str, str]
+
+
+class ResourceApi:
+    """The ASGI application for all paths below ``/api/v1/``."""
+
+    def __init__(self, public: PublicApi) -> None:
+        """Serve the routes with the RPCs of ``public``."""
+        self._interceptors = public.interceptors
+        self._bound = public.bound
+        self._paths = Paths(ROUTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del receive  # no route reads a body yet
+        answer = await self._answer(scope)
+        head = {"type": "http.response.start", "status": answer.status}
+        await send({**head, "headers": list(answer.headers)})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope) -> Answer:
+        request_id: list[tuple[bytes, bytes]] = []
+        try:
+            found = self._find(scope)
+            route = found.routes.get(scope["method"])
+            if route is None:
+                return _refuse_method(scope["method"], found)
+            query = requests.parse_query(scope["query_string"], requests.list_parameters(route))
+            return await self._call(scope, _Call(route, found.values, query), request_id)
+        except Exception as error:  # noqa: BLE001 - answer_for logs what is a bug
+            name = uuid4().hex
+            answered = answer_for(error, rpc=scope["path"][:_MAX_QUOTED], request_id=name)
+            return render_error(answered, request_id or [_request_id(name)])
+
+    def _find(self, scope: Scope) -> Found:
+        raw: bytes = scope["raw_path"]
+        found = self._paths.find(raw.partition(b"?")[0])
+        if found is None:
+            path = scope["path"][:_MAX_QUOTED]
+            if reason := explain_path(path):
+                raise UnbuiltError(reason)
+            raise NotFoundError(
+                "path",
+                path,
+                remedy=f"paths begin with {BASE}, where {OWN_ORG} is your own org",
+            )
+        return found
+
+    async def _call(
+        self, scope: Scope, call: _Call, request_id: list[tuple[bytes, bytes]]
+    ) -> Answer:
+        bound = self._bound[call.route.rpc]
+        message = GetMessageClass(bound.method.input_type)()
+        requests.build_request(call.route, message, call.values, call.query)
+        context = _context(scope, bound)
+        answer = self._interceptors.unary(bound.rpc, _within(call.values["org"], bound.function))
+        try:
+            response = await answer(message, context)
+        finally:
+            if name := context.response_headers().get(REQUEST_ID_HEADER):
+                request_id.append(_request_id(name))
+        part = pick(call.route, response)
+        requests.bind_page(call.route, part, call.values, call.query)
+        return render_message(part)
+
+
+def _within(
+    org: str, method: Callable[[Caller, Any], Awaitable[Message]]
+) -> Callable[[Caller, Any], Awaitable[Message]]:
+    """Return the method for callers of ``org`` only; to others the org does not exist."""
+
+    async def answer(caller: Caller, request: Message) -> Message:
+        if org not in (OWN_ORG, caller.org):
+            raise NotFoundError("org", org[:_MAX_QUOTED], remedy=f"{OWN_ORG} is your own")
+        return await method(caller, request)
+
+    return answer
+
+
+def _context(scope: Scope, bound: Bound) -> RequestContext[Any, Any]:
+    try:
+        headers.check(scope["headers"])
+    except BadHeaderError as error:
+        raise InvalidError(str(error)) from error
+    client = scope.get("client")
+    return RequestContext(
+        method=method_info(bound.method),
+        http_method=scope["method"],
+        request_headers=Headers(
+            [(name.decode("latin-1"), value.decode()) for name, value in scope["headers"]]
+        ),
+        client_address=f"{client[0]}:{client[1]}" if client else None,
+    )
+
+
+def _refuse_method(method: str, found: Found) -> Answer:
+    allowed = ", ".join(sorted(found.routes))
+    error = ConnectError(Code.UNIMPLEMENTED, f"{method} is not served here; send {allowed}")
+    return render_error(error, [(b"allow", allowed.encode())], status=405)
+
+
+def _request_id(name: str) -> tuple[bytes, bytes]:
+    return REQUEST_ID_HEADER.encode(), name.encode()

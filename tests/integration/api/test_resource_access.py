@@ -1,0 +1,108 @@
+"""Routes of the resource API need the permissions of their RPCs, wherever the caller has them."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+
+from controlplane.api.resources.requests import build_request
+from controlplane.api.resources.routes import BASE, ROUTES, Route
+from controlplane.core.callers import EVERYTHING, Caller, Grant, Subject, org_wide
+from controlplane.core.errors import UnauthenticatedError
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
+from tests.integration.api.requests import create_run, deploy
+
+VALUES = {
+    "org": "-",
+    "project": PROJECT,
+    "domain": DOMAIN,
+    "task": "env.main",
+    "version": "v1",
+    "run": "r1",
+    "action": "a0",
+}
+
+
+class ByToken:
+    """Authenticates the test's two tokens, as callers with these grants."""
+
+    def __init__(self) -> None:
+        self.grants: tuple[Grant, ...] = org_wide(EVERYTHING)
+
+    async def authenticate(self, headers: Mapping[str, str], _peer: str | None) -> Caller:
+        if headers.get("authorization") != "Bearer token":
+            raise UnauthenticatedError("send a token")
+        return Caller(subject=Subject("user:ada"), org=ORG, name="Ada", grants=self.grants)
+
+
+@pytest.fixture
+def callers() -> ByToken:
+    return ByToken()
+
+
+@pytest.fixture
+async def api(database_url: str, tmp_path: Path, callers: ByToken) -> AsyncIterator[ApiUnderTest]:
+    async with open_api(database_url, tmp_path / "blobs", authn=callers) as api:
+        headers = {"authorization": "Bearer token"}
+        await api.runs.create_run(create_run(), headers=headers)
+        await api.tasks.deploy_task(deploy(), headers=headers)
+        yield api
+
+
+async def send(
+    api: ApiUnderTest,
+    route: Route,
+    token: str = "token",  # noqa: S107
+) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
+        return await client.request(
+            route.method,
+            (BASE + route.path).format(**VALUES),
+            headers={"authorization": f"Bearer {token}"},
+        )
+
+
+async def test_route_answers_callers_with_the_permission(api: ApiUnderTest) -> None:
+    for route in ROUTES:
+        answer = await send(api, route)
+        assert answer.status_code == 200, (route.path, answer.text)
+
+
+async def test_route_refuses_strangers(api: ApiUnderTest) -> None:
+    for route in ROUTES:
+        answer = await send(api, route, token="other")  # noqa: S106
+        assert answer.status_code == 401, (route.path, answer.text)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["code"] == "unauthenticated"
+
+
+async def test_route_refuses_callers_without_a_grant(api: ApiUnderTest, callers: ByToken) -> None:
+    callers.grants = ()
+    for route in ROUTES:
+        answer = await send(api, route)
+        assert answer.status_code == 403, (route.path, answer.text)
+        assert "lacks the permission" in answer.json()["message"]
+
+
+async def test_route_shows_nothing_to_callers_with_grants_elsewhere(
+    api: ApiUnderTest, callers: ByToken
+) -> None:
+    callers.grants = (Grant(EVERYTHING, "other"),)
+    for route in ROUTES:
+        answer = await send(api, route)
+        shown = (answer.status_code, answer.text)
+        assert answer.status_code == 404 or (route.listed and shown == (200, "{}")), (
+            route.path,
+            shown,
+        )
+
+
+async def test_route_is_a_unary_rpc_and_fills_fields_that_it_has(api: ApiUnderTest) -> None:
+    for route in ROUTES:
+        method = api.api.bound[route.rpc].method
+        assert not method.server_streaming
+        build_request(route, GetMessageClass(method.input_type)(), VALUES, {})
+        parameters = {part.partition("}")[0] for part in route.path.split("{")[1:]}
+        assert parameters == set(route.fills), route.path
