@@ -71,6 +71,7 @@ from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
 from controlplane.web import openapi, tls
 from controlplane.web.app import make_application
@@ -196,6 +197,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 secrets=secrets,
                 settings=settings_of_runs,
                 tasks=tasks,
+                task_groups=TaskGroups(database, feeds),
                 base=blobs.base,
                 public_url=settings.listeners.public_url,
                 has_logins=logins is not None,

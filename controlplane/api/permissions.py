@@ -171,7 +171,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "WatchClusterEvents": Permission.ACTION_READ,
         "AbortAction": Permission.RUN_ABORT,
         "SignalEvent": Permission.RUN_SIGNAL,
-        "WatchGroups": Access.UNBUILT,
+        "WatchGroups": Permission.RUN_READ,
         "GetActionDataURIs": Permission.ACTION_READ,
         "GetActionLogContext": Permission.ACTION_READ,
     },

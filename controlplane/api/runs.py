@@ -1,4 +1,4 @@
-"""RunService's RPCs about runs: create, get, watch, list, abort."""
+"""RunService's RPCs about runs: create, get, watch, list, group, abort."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -12,6 +12,8 @@ from flyteidl2.workflow.run_service_pb2 import (
     GetRunDetailsResponse,
     ListRunsRequest,
     ListRunsResponse,
+    WatchGroupsRequest,
+    WatchGroupsResponse,
     WatchRunDetailsRequest,
     WatchRunDetailsResponse,
     WatchRunsRequest,
@@ -19,8 +21,8 @@ from flyteidl2.workflow.run_service_pb2 import (
 )
 
 from controlplane.api.actions import MAX_REASON
-from controlplane.api.convert import keys, runs as convert
-from controlplane.api.convert.lists import parse_listing
+from controlplane.api.convert import keys, runs as convert, task_groups as convert_groups
+from controlplane.api.convert.lists import parse_filters, parse_listing
 from controlplane.api.convert.strings import parse_text
 from controlplane.api.run_actions import RunActions
 from controlplane.api.streams import closing
@@ -28,14 +30,18 @@ from controlplane.core.callers import Caller
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.task_groups import TaskGroups
 
 
 class RunService(RunActions):
     """``base`` is the storage prefix below which every org's data lies."""
 
-    def __init__(self, *, runs: Runs, actions: Actions, data: Data, base: str) -> None:
+    def __init__(
+        self, *, runs: Runs, actions: Actions, data: Data, task_groups: TaskGroups, base: str
+    ) -> None:
         super().__init__(actions, data)
         self._runs = runs
+        self._task_groups = task_groups
         self._base = base
 
     async def create_run(self, caller: Caller, request: CreateRunRequest) -> CreateRunResponse:
@@ -82,3 +88,19 @@ class RunService(RunActions):
         async with closing(self._runs.watch_many(caller, scope)) as pages:
             async for rows in pages:
                 yield WatchRunsResponse(runs=[convert.render_run(row) for row in rows])
+
+    async def watch_groups(
+        self, caller: Caller, request: WatchGroupsRequest
+    ) -> AsyncIterator[WatchGroupsResponse]:
+        updates = self._task_groups.watch(
+            caller,
+            convert_groups.parse_group_scope(request),
+            parse_filters(request.request.filters),
+            ascending=convert_groups.parse_is_ascending(request),
+            most=convert_groups.parse_most(request),
+        )
+        async with closing(updates):
+            async for update in updates:
+                yield convert_groups.render_groups(update)
+                if update.is_first:
+                    yield WatchGroupsResponse(sentinel=True)

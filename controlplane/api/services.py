@@ -19,6 +19,7 @@ from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
 
 
@@ -27,6 +28,7 @@ def services(
     runs: Runs,
     actions: Actions,
     tasks: Tasks,
+    task_groups: TaskGroups,
     projects: Projects,
     data: Data,
     logs: Logs,
@@ -56,7 +58,7 @@ def services(
         "flyteidl2.task.TaskService": TaskService(tasks, data),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(
-            runs=runs, actions=actions, data=data, base=base
+            runs=runs, actions=actions, data=data, task_groups=task_groups, base=base
         ),
         "flyteidl2.workflow.StateService": StateService(actions),
         "flyteidl2.workflow.TranslatorService": TranslatorService(data),

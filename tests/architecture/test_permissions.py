@@ -22,6 +22,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         runs=nothing,  # type: ignore[arg-type]  # none of them is called
         actions=nothing,  # type: ignore[arg-type]
         tasks=nothing,  # type: ignore[arg-type]
+        task_groups=nothing,  # type: ignore[arg-type]
         projects=nothing,  # type: ignore[arg-type]
         data=nothing,  # type: ignore[arg-type]
         logs=nothing,  # type: ignore[arg-type]

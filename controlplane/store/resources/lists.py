@@ -66,7 +66,8 @@ _FIELDS: Mapping[str, Field] = {
 _LABEL = "labels."
 
 
-def _field(name: str) -> Field:
+def find_field(name: str) -> Field:
+    """Find a field of runs and actions by its name; InvalidError naming the known ones."""
     if name.startswith(_LABEL) and name != _LABEL:
         return text_field(runs.c.labels[name.removeprefix(_LABEL)].astext)
     if name not in _FIELDS:
@@ -105,7 +106,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
             .exists()
         )
     newest = (Key(timestamp_field(runs.c.created_at), ascending=False), Key(uuids(runs.c.run_id)))
-    rows, token = await page(tx, query, _field, listing, newest)
+    rows, token = await page(tx, query, find_field, listing, newest)
     return Page([parse_action(row) for row in rows], token)
 
 
@@ -113,7 +114,7 @@ async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
     """List a run's actions, oldest first by default."""
     query = _select().where(actions.c.org == tx.org, actions.c.run_id == run)
     oldest = (Key(timestamp_field(actions.c.created_at)), Key(text_field(actions.c.name)))
-    rows, token = await page(tx, query, _field, listing, oldest)
+    rows, token = await page(tx, query, find_field, listing, oldest)
     return Page([parse_action(row) for row in rows], token)
 
 

@@ -64,6 +64,7 @@ from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
 from controlplane.web import openapi
 from controlplane.web.app import make_application
@@ -248,6 +249,7 @@ async def open_api(
                 runs=runs,
                 actions=actions,
                 tasks=tasks,
+                task_groups=TaskGroups(database, feeds),
                 projects=projects,
                 data=data,
                 logs=Logs(actions, blobs, AgentLogs(agents)),

@@ -151,6 +151,9 @@ REQUESTS: Mapping[str, Make] = {
     "RunService/GetActionData": lambda _: run_pb.GetActionDataRequest(action_id=action_id()),
     "RunService/ListRuns": lambda _: run_pb.ListRunsRequest(org=ORG),
     "RunService/WatchRuns": lambda _: run_pb.WatchRunsRequest(org=ORG),
+    "RunService/WatchGroups": lambda _: run_pb.WatchGroupsRequest(
+        project_id=project_id(), start_date={"seconds": 1}
+    ),
     "RunService/ListActions": lambda _: run_pb.ListActionsRequest(run_id=run_id()),
     "RunService/WatchActions": lambda _: run_pb.WatchActionsRequest(run_id=run_id()),
     "RunService/WatchClusterEvents": lambda _: run_pb.WatchClusterEventsRequest(
@@ -171,6 +174,7 @@ REQUESTS: Mapping[str, Make] = {
 LISTS = frozenset({
     "ProjectService/ListProjects",
     "RunService/ListRuns",
+    "RunService/WatchGroups",
     "RunService/WatchRuns",
     "TaskService/ListTasks",
     *platform_requests.LISTS,

@@ -14,7 +14,6 @@ from flyte_controller_base import Action, BaseController
 from flyteidl2.common.phase_pb2 import ACTION_PHASE_SUCCEEDED
 from flyteidl2.workflow import run_service_pb2 as runs
 from flyteidl2.workflow.run_service_connect import RunServiceClient
-from google.rpc.status_pb2 import Status
 
 from shared.model.phases import Phase
 from tests.integration.api.client import open_api
@@ -146,15 +145,16 @@ async def test_grpc_client_reads_status_message_and_request_id_of_an_error(
 @pytest.mark.parametrize(
     ("method", "code", "words"),
     [
-        ("Nothing", grpc.StatusCode.UNIMPLEMENTED, "there is no RPC"),
-        ("WatchGroups", grpc.StatusCode.UNIMPLEMENTED, "Volary"),
+        (f"{SERVICE}/Nothing", grpc.StatusCode.UNIMPLEMENTED, "there is no RPC"),
+        ("/flyteidl2.workflow.StateService/Put", grpc.StatusCode.UNIMPLEMENTED, "Volary"),
     ],
 )
 async def test_grpc_client_is_told_that_an_rpc_is_not_served(
     channel: grpc.aio.Channel, method: str, code: grpc.StatusCode, words: str
 ) -> None:
+    call: Any = channel.unary_unary(method)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await unary(channel, method, Status)(Status())
+        await call(b"")
     assert failed.value.code() is code
     assert words in (failed.value.details() or "")
 

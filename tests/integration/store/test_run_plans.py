@@ -1,23 +1,28 @@
 """Tests that reads and lists of runs and actions use their indexes on large tables."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from controlplane.core import lists
 from controlplane.core.actions import ActionType
 from controlplane.core.lists import Listing
 from controlplane.core.runs import RunScope
+from controlplane.core.task_groups import MOST_RECENT, GroupScope
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.recoveries import find_counterparts
 from controlplane.store.resources import actions, runs
 from controlplane.store.resources.lists import list_actions, list_runs
+from controlplane.store.resources.task_groups import list_groups
 from shared.model.ids import (
     ROOT,
     ActionId,
     ActionName,
+    DomainName,
+    ProjectName,
     RunId,
     RunName,
 )
-from tests.factories import make_run_key
+from tests.factories import NOW, make_run_key
 from tests.integration.store.large import WIDE, Large, filled, large
 
 __all__ = ["filled", "large"]
@@ -74,6 +79,21 @@ async def test_reruns_of_a_run_are_found_by_index(large: Large) -> None:
         assert [row.key.run.name for row in page.rows] == ["r900", "r1500"]
 
     (await large.count_pages(work)).assert_few(60)
+
+
+async def test_groups_of_a_window_read_no_runs_before_it_and_no_children(large: Large) -> None:
+    scope = GroupScope(
+        project=ProjectName("p"),
+        domain=DomainName("development"),
+        start=NOW - timedelta(minutes=100),
+    )
+
+    async def work(tx: OrgTx) -> None:
+        (group,) = await list_groups(tx, scope)  # all runs are of one task
+        assert group.total == 100
+        assert len(group.recent) == MOST_RECENT
+
+    (await large.count_pages(work)).assert_few(100 * 10)
 
 
 async def test_counterparts_of_a_batch_in_a_wide_run_are_found_by_index(large: Large) -> None:
