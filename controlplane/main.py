@@ -207,6 +207,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 clock,
                 public_url=settings.listeners.public_url,
                 self_service_orgs=settings.logins.self_service_orgs,
+                secrets=lambda: secrets,
                 providers=None if logins is None else logins.people.providers,
             ),
         },

@@ -4,7 +4,7 @@ Builds the services of the platform API, by their full names.
 A part of ``main``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.audit import AuditService
@@ -18,6 +18,7 @@ from controlplane.api.platform.notifications import NotificationService
 from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
+from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.store.database import Database
@@ -35,6 +36,7 @@ from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
 
@@ -47,12 +49,14 @@ def make_platform(
     *,
     public_url: str,
     self_service_orgs: bool,
+    secrets: Callable[[], Secrets],
     providers: IdentityProviders | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
 
-    ``self_service_orgs``: every person may create an org; ``providers``: None without logins.
+    ``self_service_orgs``: every person may create an org; ``secrets`` is called for each call that
+    needs them; ``providers``: None without logins.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -78,6 +82,7 @@ def make_platform(
         "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
+        "SecretService": SecretService(secrets),
         "ServiceAccountService": ServiceAccountService(accounts),
         "SessionService": SessionService(sessions),
     }

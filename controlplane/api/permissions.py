@@ -288,6 +288,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "DeleteRole": Permission.ROLE_WRITE,
         "ListPermissions": Access.KNOWN,  # the same in every org
     },
+    "volary.platform.v1.SecretService": {
+        "ListSecrets": Permission.SECRET_READ,
+        "RotateSecret": Permission.SECRET_WRITE,
+    },
     "volary.platform.v1.ServiceAccountService": {
         "CreateServiceAccount": Permission.SERVICE_ACCOUNT_WRITE,
         "GetServiceAccount": Permission.SERVICE_ACCOUNT_READ,

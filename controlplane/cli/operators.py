@@ -99,6 +99,7 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 clock,
                 public_url=os.environ.get(_PUBLIC_URL, "http://localhost:8100"),
                 self_service_orgs=True,
+                secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
             )
             yield _DirectApi(runner, LocalCalls(services, _caller(context)))
         finally:

@@ -1,23 +1,34 @@
 """
 Commands of ``volary secret``: list secrets, rotate their values, seal them again.
 
+Sealing again is the operator's, for all orgs, on the database.
+
 ``flyte create secret`` creates them. A value is read from a file, a pipe or a hidden prompt,
 never from an argument, which other users of the machine could see.
 """
 
+import base64
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
 from controlplane.cli.operations import CommandContext, with_context
-from controlplane.cli.tables import table
-from controlplane.core.secrets import SecretStatus, SecretType, parse_secret_name
 from shared.kit.secrets import SecretBytes
-from shared.model.ids import OrgName
 
-_PAGE = 200
+_COLUMNS: Sequence[Column] = (
+    ("NAME", read("name")),
+    ("PROJECT", read("project", default="-")),
+    ("DOMAIN", read("domain", default="-")),
+    ("TYPE", read("type")),
+    ("VERSION", read("version")),
+    ("UPDATED", time_of("updatedAt")),
+    ("KEYRING", read("keyring")),
+    ("CLUSTERS", read("clusters")),
+)
 
 
 @click.group()
@@ -26,53 +37,38 @@ def secret() -> None:
 
 
 @secret.command("list")
-@click.option("--project", default="", help="Only secrets of this project; names a domain too.")
-@click.option("--domain", default="", help="Only secrets of this domain and its projects.")
-@with_context
-def list_(context: CommandContext, *, project: str, domain: str) -> None:
+@click.option("--project", help="Only secrets of this project; names a domain too.")
+@click.option("--domain", help="Only secrets of this domain and its projects.")
+@with_platform
+def list_(platform: Platform, *, project: str | None, domain: str | None) -> None:
     """List secrets; values are shown nowhere."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        found: list[SecretStatus] = []
-        token = ""
-        while True:
-            page = await operator.secrets.list(
-                operator.caller, project=project, domain=domain, limit=_PAGE, token=token
-            )
-            found += page.rows
-            token = page.token
-            if not token:
-                break
-        context.answer(found, _table(found))
-
-    operators.run(context, work)
+    platform.list("SecretService/ListSecrets", "secrets", _COLUMNS, project=project, domain=domain)
 
 
 @secret.command()
 @click.argument("name")
-@click.option("--project", default="", help="Project of the secret; names a domain too.")
-@click.option("--domain", default="", help="Domain of the secret.")
+@click.option("--project", help="Project of the secret; names a domain too.")
+@click.option("--domain", help="Domain of the secret.")
 @click.option(
     "--from-file",
     type=click.File("rb"),
     help="File with the value, byte for byte; -: standard input. Default: ask for it.",
 )
-@with_context
+@with_platform
 def update(
-    context: CommandContext, name: str, *, project: str, domain: str, from_file: BinaryIO | None
+    platform: Platform,
+    name: str,
+    *,
+    project: str | None,
+    domain: str | None,
+    from_file: BinaryIO | None,
 ) -> None:
     """Replace a secret's value; attempts that start from now on get the new one."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    value = _read_value(from_file)
-
-    async def work(operator: operators.Operator) -> None:
-        named = parse_secret_name(OrgName(context.org), project=project, domain=domain, name=name)
-        await operator.secrets.update(operator.caller, named, SecretType.GENERIC, value)
-        context.answer({"updated": str(named)}, [f"Secret {named} is updated."])
-
-    operators.run(context, work)
+    value = base64.b64encode(_read_value(from_file).reveal()).decode()
+    answer = platform.call(
+        "SecretService/RotateSecret", name=name, project=project, domain=domain, value=value
+    )
+    platform.answer(answer, [f"Secret {name} is updated."])
 
 
 @secret.command()
@@ -106,20 +102,3 @@ def _read_value(file: BinaryIO | None) -> SecretBytes:
         )
     text: str = click.prompt("New value", hide_input=True, confirmation_prompt=True, err=True)
     return SecretBytes(text.encode())
-
-
-def _table(found: "list[SecretStatus]") -> "list[str]":
-    return list(
-        table(
-            ("NAME", "PROJECT", "DOMAIN", "TYPE", "VERSION", "UPDATED", "KEYRING", "CLUSTERS"),
-            [
-                (
-                    *(each.row.name.name, each.row.name.project or "-"),
-                    *(each.row.name.domain or "-", each.row.type.name.lower()),
-                    *(each.row.version, f"{each.row.updated_at:%Y-%m-%d %H:%M}"),
-                    *(each.row.keyring, each.overall.name.lower().replace("_", " ")),
-                )
-                for each in found
-            ],
-        )
-    )

@@ -36,6 +36,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         nothing,  # type: ignore[arg-type]
         public_url="",
         self_service_orgs=True,
+        secrets=lambda: None,  # type: ignore[arg-type,return-value]
     )
     served = {**served, **platform}
     for name, methods in PERMISSIONS.items():

@@ -242,6 +242,7 @@ async def open_api(
         deliveries=make_deliveries(database, clock),
     )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
+    secrets = Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]))
     authn = authn or Anonymous(ORG)
     public = PublicApi(
         {
@@ -253,7 +254,7 @@ async def open_api(
                 projects=projects,
                 data=data,
                 logs=Logs(actions, blobs, AgentLogs(agents)),
-                secrets=Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))])),
+                secrets=secrets,
                 settings=settings,
                 base=blobs.base,
                 public_url="http://public",
@@ -263,6 +264,7 @@ async def open_api(
                 clock,
                 public_url="http://public",
                 self_service_orgs=True,
+                secrets=lambda: secrets,
                 providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
             ),
         },

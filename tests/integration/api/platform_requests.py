@@ -18,6 +18,7 @@ from shared.idl.platform.v1 import (
     pool_pb2,
     queue_pb2,
     role_pb2,
+    secret_pb2,
     service_account_pb2 as account_pb2,
 )
 from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT, ApiUnderTest
@@ -146,6 +147,10 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
     ),
     "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "SecretService/ListSecrets": lambda _: secret_pb2.ListSecretsRequest(),
+    "SecretService/RotateSecret": lambda _: secret_pb2.RotateSecretRequest(
+        name="token", value=b"canary"
+    ),
     "ServiceAccountService/CreateServiceAccount": lambda _: account_pb2.CreateServiceAccountRequest(
         name="ci"
     ),

@@ -20,9 +20,12 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.identity.audit import MAX_EXPORTED, Audit, record
 from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.secret_keys import SecretKeys
+from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.ids import ClusterName
+from shared.secrets.keyrings import AesKey
 from tests.factories import ORG
 from tests.integration.api.client import DOMAIN, PROJECT, open_api
 from tests.integration.api.requests import create_run
@@ -31,6 +34,7 @@ from tests.integration.oauth.service import Service, serve
 from tests.integration.oauth.world import API_KEY, API_SECRET
 from tests.running import until
 
+KEY = AesKey(SecretBytes(b"k" * 32))  # of secrets
 PACKAGE = "/volary.platform.v1."
 OPERATOR = Caller(subject=Subject("operator:test"), org=ORG, name="", grants=org_wide(EVERYTHING))
 
@@ -52,6 +56,7 @@ async def service(database: Database, tmp_path: Path) -> AsyncIterator[Service]:
         clock,
         public_url="https://volary.example",
         self_service_orgs=True,
+        secrets=lambda: Secrets(database, clock, SecretKeys([KEY])),
         providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
     )
     async with serve(database, tmp_path, services) as service:
