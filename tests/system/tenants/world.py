@@ -227,17 +227,23 @@ async def finish(process: asyncio.subprocess.Process, *, is_flyte: bool = False)
 
 
 @contextmanager
-def running(home: Path, database: DatabaseForTest) -> Iterator[Installation]:
-    """Run the control plane with logins, and TLS on all its ports."""
+def running(
+    home: Path, database: DatabaseForTest, *, at: str = "localhost", **variables: str
+) -> Iterator[Installation]:
+    """
+    Run the control plane with logins, and TLS on all its ports.
+
+    ``at``: the name or address of this machine that clients use. ``variables``: more settings.
+    """
     authority = Authority(home / "authority")
-    server = authority.issue("server", reached_at=["localhost", "127.0.0.1"])
-    http, link, enrolment = free_ports(3)
+    server = authority.issue("server", reached_at=["localhost", "127.0.0.1", at])
+    http, link, enrolment = free_ports(3, host=at)
     sealing_key = secrets.token_bytes(32)
     (home / "secrets-keys").write_text(make_aes_key())
     installation = Installation(
-        host=f"localhost:{http}",
-        link=f"localhost:{link}",
-        enrolment=f"localhost:{enrolment}",
+        host=f"{at}:{http}",
+        link=f"{at}:{link}",
+        enrolment=f"{at}:{enrolment}",
         authority=authority.certificate,
         database=database,
         sealing_key=sealing_key,
@@ -252,6 +258,8 @@ def running(home: Path, database: DatabaseForTest) -> Iterator[Installation]:
             "VOLARY_DATABASE_URL": database.url,
             "VOLARY_BLOB_BASE": (home / "blobs").as_uri(),
             "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+            "VOLARY_HOST": "127.0.0.1" if at == "localhost" else at,
+            "VOLARY_PUBLIC_URL": f"https://{at}:{http}",
             "VOLARY_HTTP_PORT": str(http),
             "VOLARY_LINK_PORT": str(link),
             "VOLARY_ENROLMENT_PORT": str(enrolment),
@@ -263,6 +271,7 @@ def running(home: Path, database: DatabaseForTest) -> Iterator[Installation]:
             "VOLARY_AUTH": "oidc",
             "VOLARY_SEALING_KEY": base64.b64encode(sealing_key).decode(),
             "VOLARY_OIDC_PRIVATE_ADDRESSES": "true",
+            **variables,
         },
     )
     with replica.running():

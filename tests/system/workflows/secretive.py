@@ -39,6 +39,14 @@ def as_file() -> str:
     return _digest(path.read_bytes())
 
 
+@filed.task
+def as_mounted_file() -> str:
+    """Read the file where the task has asked for it: in a pod of its own."""
+    assert "MY_KEY" not in os.environ
+    assert (MOUNT / "My-Key").read_bytes() == (MOUNT / "my-key").read_bytes()
+    return _digest((MOUNT / "my-key").read_bytes())
+
+
 @binary.task
 def as_binary_file() -> str:
     return _digest((Path(os.environ["FLYTE_SECRETS_DEFAULT_DIR"]) / "raw").read_bytes())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from shared.blobs.options import S3Options
 from tests.integration.charts.values import put
 from tests.kube import binary
 from tests.kube.certificates import Authority
@@ -38,7 +39,7 @@ LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{AGENTS}/leases/{AGENT}"
 _PLANE_HOST = f"{CONTROL_PLANE}.{PLANE}.svc"
 _EXAMPLES = CHARTS / CONTROL_PLANE / "examples"
 _FORWARDS = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
-_SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}}
+SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}}
 _READY_WITHIN = 180.0
 
 
@@ -63,7 +64,7 @@ class Installation:
     # What the page says to do.
 
     async def install_control_plane(self, kube: KubeClient) -> str:
-        await _make_namespace(kube, PLANE)
+        await make_namespace(kube, PLANE)
         options = self.s3.options
         shows = self.authority.issue(
             "front", reached_at=[_PLANE_HOST, self.node.place.network.node]
@@ -87,7 +88,7 @@ class Installation:
             },
         }.items():
             await make_secret(kube, PLANE, name, entries)
-        await _make_map(
+        await make_map(
             kube, PLANE, "volary-front", {"front.conf": (_EXAMPLES / "front.conf").read_text()}
         )
         return await asyncio.to_thread(
@@ -96,18 +97,18 @@ class Installation:
 
     async def install_agent(self, kube: KubeClient) -> str:
         await self.prepare_agent(kube, AGENTS, token=self.cluster_token)
-        await _make_namespace(kube, TASKS)
-        await make_secret(kube, TASKS, "bucket", self._bucket())
+        await make_namespace(kube, TASKS, of_tasks=True)
+        await make_secret(kube, TASKS, "bucket", bucket_entries(self.s3.options))
         await make_secret(kube, TASKS, "examples", {"greeting": "Hi"})
         return await asyncio.to_thread(self.run_helm, "install", AGENT, AGENTS, self.agent_values())
 
     async def prepare_agent(self, kube: KubeClient, namespace: str, *, token: str) -> None:
         """Make what the chart expects to find."""
-        await _make_namespace(kube, namespace)
-        await make_secret(kube, namespace, "bucket", self._bucket())
+        await make_namespace(kube, namespace)
+        await make_secret(kube, namespace, "bucket", bucket_entries(self.s3.options))
         await make_secret(kube, namespace, "volary-token", {"token": token})
         authority = self.authority.certificate.read_text()
-        await _make_map(kube, namespace, "authority", {"ca.crt": authority})
+        await make_map(kube, namespace, "authority", {"ca.crt": authority})
 
     def control_plane_values(self) -> Json:
         example = yaml.safe_load((_EXAMPLES / "values.yaml").read_text())
@@ -123,7 +124,7 @@ class Installation:
                 },
             },
             service__type="NodePort",
-            resources=_SMALL,
+            resources=SMALL,
             extraEnv=[{"name": "VOLARY_S3_ALLOW_HTTP", "value": "true"}],
         )
 
@@ -138,7 +139,7 @@ class Installation:
             "namespaces": {"template": "volary-tasks-{project}-{domain}"},
             "tasks": {"environmentSecret": "bucket"},
             "storage": {"existingSecret": "bucket"},
-            "resources": _SMALL,
+            "resources": SMALL,
         }
 
     def run_helm(self, verb: str, chart: str, namespace: str, values: Json | None = None) -> str:
@@ -239,18 +240,19 @@ class Installation:
                     words.append(f"-- {container['name']}\n{log[-6000:]}")
         return "\n".join(words)
 
-    def _bucket(self) -> dict[str, str]:
-        options = self.s3.options
-        return {
-            "AWS_ENDPOINT_URL": options.endpoint,
-            "AWS_REGION": options.region,
-            "AWS_ACCESS_KEY_ID": options.access_key,
-            "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
-            "AWS_ALLOW_HTTP": "true",
-            "FLYTE_AWS_ENDPOINT": options.endpoint,
-            "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
-            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
-        }
+
+def bucket_entries(options: S3Options) -> dict[str, str]:
+    """Return the entries of a Secret with which agents and tasks use a bucket."""
+    return {
+        "AWS_ENDPOINT_URL": options.endpoint,
+        "AWS_REGION": options.region,
+        "AWS_ACCESS_KEY_ID": options.access_key,
+        "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
+        "AWS_ALLOW_HTTP": "true",
+        "FLYTE_AWS_ENDPOINT": options.endpoint,
+        "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
+        "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +287,14 @@ async def make_secret(
     )
 
 
-async def _make_map(
-    kube: KubeClient, namespace: str, name: str, entries: Mapping[str, str]
-) -> None:
+async def make_map(kube: KubeClient, namespace: str, name: str, entries: Mapping[str, str]) -> None:
     body = {"metadata": {"name": name}, "data": dict(entries)}
     await kube.create(f"/api/v1/namespaces/{namespace}/configmaps", body)
 
 
-async def _make_namespace(kube: KubeClient, name: str) -> None:
+async def make_namespace(kube: KubeClient, name: str, *, of_tasks: bool = False) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    if name == TASKS:
+    if of_tasks:
         labels = {
             "volary.dev/managed": "true",
             "pod-security.kubernetes.io/enforce": "baseline",
