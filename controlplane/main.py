@@ -36,6 +36,7 @@ from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.logins import Logins, make_logins
+from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
@@ -288,6 +289,13 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     pending_reasons = PendingReasonRecorder(
         loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
     )
+    cache_waiters = CacheWaiters(
+        loop_database,
+        feeds.reservations,
+        clock,
+        checks=CacheChecks(loop_database, blobs, clock),
+        every=timedelta(seconds=5),
+    )
     unused_entries = UnusedCacheEntries(
         loop_database,
         clock,
@@ -331,6 +339,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(timeouts.run(), name="timeouts")
                 servers.create_task(partitions.run(), name="event partitions")
                 servers.create_task(pending_reasons.run(), name="pending reasons")
+                servers.create_task(cache_waiters.run(), name="cache waiters")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.actions import ActionType
+from controlplane.core.caching import CacheSource
 from controlplane.core.pending_reasons import BlockedKind, BlockedScope, PastPendingReason
 from shared.model.ids import ActionKey
 from shared.model.phases import Phase
@@ -100,6 +101,8 @@ class ActionTimings:
     attempts: Sequence[AttemptTimings] = ()
     dispatch: DispatchTimings | None = None
     past: Sequence[PastPendingReason] = ()
+    waits_for: ActionKey | None = None  # the equal action that runs first
+    cached_from: CacheSource | None = None
 
 
 def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[BlockedScope]:

@@ -119,6 +119,11 @@ def _of_now(
         return _UNREADABLE
     if timings.type is ActionType.CONDITION:
         return Explanation(reason=Reason.SIGNAL, message="It waits for a signal.")
+    if timings.waits_for is not None:
+        return Explanation(
+            reason=Reason.EQUAL_ACTION,
+            message=f"It waits for the equal action {timings.waits_for} to end, and gets its outputs.",
+        )
     if timings.dispatch is None:
         return Explanation(reason=Reason.RUNNING, message="It is running.")
     return explain_dispatch(timings.dispatch, pending_reasons, now, ahead=ahead, is_full=is_full)
@@ -231,6 +236,9 @@ def _marks(timings: ActionTimings) -> Iterable[_Mark]:
         waits_from = attempt.ended_at or waits_from
     if waiting is not None and (not attempts or waiting.attempt > attempts[-1].number):
         yield from _waiting(waiting.attempt, waits_from, waiting.available_at)
+    elif timings.waits_for is not None or timings.cached_from is not None:
+        what = Explanation(reason=Reason.EQUAL_ACTION, message="It waited for an equal action.")
+        yield _Mark(timings.created_at, what)
     elif not attempts:
         yield _Mark(timings.created_at, _WAITS, waits=True)
 
@@ -377,6 +385,9 @@ def _count(number: int) -> str:
 
 def _how_it_ended(timings: ActionTimings) -> str:
     ended = f"It ended {timings.phase.name}"
+    if timings.cached_from is not None:
+        source = timings.cached_from
+        ended += f" with the cached outputs of attempt {source.attempt} of {source.action}"
     if timings.failure is not None:
         ended += f", {timings.failure.code}: {timings.failure.message.strip().rstrip('.')}"
     elif timings.abort_reason:

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     CLUSTER_SILENT = "cluster_silent"  # its cluster has stopped sending heartbeats
     DEADLOCK = "deadlock"  # concurrency limits wait for each other; it does not resolve itself
     ENDED = "ended"
+    EQUAL_ACTION = "equal_action"  # an equal action runs, whose outputs it gets
     FAIRNESS = "fairness"  # capacity is free, and shared round-robin with other waiting runs
     IMAGE = "image"  # its cluster cannot pull its container image yet
     INITIALIZING = "initializing"

@@ -112,6 +112,7 @@ class Feeds:
         self._calls: defaultdict[Cluster, Wakeups] = defaultdict(dict)
         self._forwarded: defaultdict[ForwardedCallId, Wakeups] = defaultdict(dict)
         self._cascades: defaultdict[None, Wakeups] = defaultdict(dict)
+        self._reservations: defaultdict[None, Wakeups] = defaultdict(dict)
         self._revocations: defaultdict[None, Wakeups] = defaultdict(dict)
         self._signing_keys: defaultdict[None, Wakeups] = defaultdict(dict)
         self._grant_listeners: dict[GrantListener, None] = {}
@@ -207,6 +208,10 @@ class Feeds:
         """Wake ``wakeup`` when an action left a marker for descendants that are still to end."""
         return _registered(self._cascades, None, wakeup)
 
+    def reservations(self, wakeup: Wakeup) -> AbstractContextManager[None]:
+        """Wake ``wakeup`` when a reservation of the result cache ended that actions wait for."""
+        return _registered(self._reservations, None, wakeup)
+
     def revocations(self, wakeup: Wakeup) -> AbstractContextManager[None]:
         """Wake ``wakeup`` when a credential was revoked."""
         return _registered(self._revocations, None, wakeup)
@@ -264,6 +269,8 @@ class Feeds:
             _wake(self._forwarded, forwarded_call)
         if notification.cascades:
             _wake(self._cascades, None)
+        if notification.reservations:
+            _wake(self._reservations, None)
         if notification.revoked:
             _wake(self._revocations, None)
         if notification.signing_keys:
@@ -287,7 +294,12 @@ class Feeds:
             _wake(self._calls, cluster)
         for forwarded_call in list(self._forwarded):
             _wake(self._forwarded, forwarded_call)
-        for waiting in (self._cascades, self._revocations, self._signing_keys):
+        for waiting in (
+            self._cascades,
+            self._reservations,
+            self._revocations,
+            self._signing_keys,
+        ):
             _wake(waiting, None)
         for listener in self._grant_listeners:
             listener(None, None)

@@ -188,11 +188,12 @@ def parse_action(row: ActionColumns) -> ActionRow:
         recovered_from=RunName(row.recovered_from) if row.recovered_from else None,
         change=row.change,
         cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
-        cached_from=_parse_source(row.cached_from),
+        cached_from=parse_source(row.cached_from),
     )
 
 
-def _parse_source(stored: Sequence[str] | None) -> CacheSource | None:
+def parse_source(stored: Sequence[str] | None) -> CacheSource | None:
+    """Parse ``actions.cached_from``; None: the action has outputs of its own, or none."""
     if stored is None:
         return None
     project, domain, run, action, attempt = stored

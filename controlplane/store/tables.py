@@ -227,6 +227,8 @@ actions = Table(
     _text("recovered_from"),  # name of the run that executed it
     # A bit for each phase that is to be reported: a trigger then inserts into phase_events.
     Column("notify", SmallInteger, nullable=False, server_default="0"),
+    # Of equal actions that ask for it, one runs at a time (cache_reservations).
+    Column("cache_serialized", Boolean, nullable=False, server_default="false"),
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
     Index(None, "org", "parent_id", "name"),

@@ -21,6 +21,7 @@ RESULTS: list[tuple[list[str], list[Value]]] = [
     (["failures.py", "main", "--times", "5"], ["no coffee: I am a teapot (attempt 2)"]),
     (["traces.py", "main", "--name", "you"], ["YOU, DEAR YOU"]),
     (["reports.py", "main", "--points", "3"], [3]),
+    (["caching.py", "main", "--words", '["one", "two", "three", "one"]'], [14]),
 ]
 
 

@@ -34,5 +34,11 @@ async def abort(
         return 0
     live = [EndedParent(id=ActionId(row.id), run=run, reason=reason, by=by) for row in rows]
     cascade = await end_with_descendants(tx, counters, live, now)
-    await notify(tx, counters, stops=cascade.stops, cascades=cascade.is_marked)
+    await notify(
+        tx,
+        counters,
+        stops=cascade.stops,
+        cascades=cascade.is_marked,
+        reservations=cascade.wakes_waiters,
+    )
     return cascade.ended

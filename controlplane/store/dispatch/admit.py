@@ -6,18 +6,19 @@ locked: its requests are answered BUSY, so that one locked run delays no other r
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 
 from controlplane.core.actions import ActionType, NewAction
-from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
+from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.queues import Queue
 from controlplane.core.relations import CheckedOutputs, Counterpart
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.caching import Lookup, find_entries
 from controlplane.store.dispatch.concurrency import WAITS_IN_QUEUE
 from controlplane.store.dispatch.recoveries import find_counterparts
+from controlplane.store.dispatch.reservations import Reserved, Serialized, reserve
 from controlplane.store.notify.changes import Counters
 from controlplane.store.resources.queues import lock_free_queues, lock_queues
 from controlplane.store.statements import given, statement
@@ -106,6 +107,7 @@ class Admitted:
     queue: Queue
     cached: CacheResult = UNCACHED
     recovered: Counterpart | None = None  # what it takes over from the run that its run recovers
+    waits: bool = False  # until an equal action ends
 
     @property
     def is_hit(self) -> bool:
@@ -115,6 +117,12 @@ class Admitted:
     def has_result(self) -> bool:
         """Whether it takes a result over, so that it ends at once and is not dispatched."""
         return self.is_hit or self.recovered is not None
+
+    @property
+    def is_serialized(self) -> bool:
+        """Whether it asks that equal actions run one at a time."""
+        cache = self.request.action.cache
+        return cache is not None and cache.serialize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,7 @@ class Admission:
     runs: Mapping[RunKey, LockedRun]
     counters: Counters
     unchecked: Mapping[ActionId, Counterpart] = field(default_factory=dict)
+    wakes_waiters: bool = False  # one waits for an action that has ended meanwhile
 
 
 async def admit(
@@ -134,7 +143,8 @@ async def admit(
     """
     Lock the requests' runs and queues until commit, and use up the queues' depth.
 
-    Those that have a key are looked up in the cache; a hit needs no capacity of its queue.
+    Those that have a key are looked up in the cache; a hit needs no capacity of its queue. One
+    that waits for an equal action needs it, because it may have to run.
 
     Refused are requests whose run does not exist (NO_RUN) or is locked (BUSY), and, unless
     their actions exist already, those whose queue does not exist or is full.
@@ -189,9 +199,37 @@ async def admit(
             admitted.append(entering)
         else:
             refused[entering.request.id] = Enqueued.QUEUE_FULL
+    reserved = await _reserve(tx, admitted, now)
     return Admission(
-        admitted=admitted, refused=refused, runs=runs, counters=counters, unchecked=unchecked
+        admitted=[
+            replace(
+                each,
+                cached=reserved.hits.get(each.request.id, each.cached),
+                waits=each.request.id in reserved.waiting,
+            )
+            for each in admitted
+        ],
+        refused=refused,
+        runs=runs,
+        counters=counters,
+        unchecked=unchecked,
+        wakes_waiters=reserved.wakes,
     )
+
+
+async def _reserve(tx: OrgTx, admitted: Sequence[Admitted], now: datetime) -> Reserved:
+    """Let serialized actions run or wait; no statement if there are none."""
+    serialized = [
+        Serialized(
+            lookup=_lookup(each.request, each.request.action.cache),
+            run=each.run.id,
+            parent=each.request.action.parent,
+            queue=each.queue.name,
+        )
+        for each in admitted
+        if each.request.action.cache is not None and each.is_serialized and not each.has_result
+    ]
+    return await reserve(tx, serialized, now)
 
 
 async def _find_counterparts(
@@ -233,16 +271,17 @@ async def _find_cached(
 ) -> Mapping[ActionId, CacheResult]:
     """Look up the requests that have a cache key: one statement, and none without such a request."""
     lookups = [
-        Lookup(
-            id=request.id,
-            run=request.action.key.run,
-            request=request.action.cache,
-            check=request.cache_check,
-        )
+        _lookup(request, request.action.cache)
         for request in requests
         if request.action.cache is not None
     ]
     return await find_entries(tx, lookups, now)
+
+
+def _lookup(request: Enqueue, cache: CacheRequest) -> Lookup:
+    return Lookup(
+        id=request.id, run=request.action.key.run, request=cache, check=request.cache_check
+    )
 
 
 def _queue_name(request: Enqueue, runs: Mapping[RunKey, LockedRun]) -> str:

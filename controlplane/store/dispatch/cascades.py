@@ -18,6 +18,7 @@ from datetime import datetime
 
 from controlplane.core.queues import ANY_POOL
 from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.dispatch.reservations import end_reservations
 from controlplane.store.notify.changes import Counters, lock_runs, notify
 from controlplane.store.phase_guards import is_live, unestimated
 from controlplane.store.statements import given, statement
@@ -56,6 +57,7 @@ UPDATE actions a
 SET phase = {Phase.ABORTED.value}, ended_at = :now, updated_at = :now, change = n.change,
     abort_reason = n.reason, aborted_by = n.by
 FROM n WHERE a.org = n.org AND a.id = n.id AND {unestimated(is_live("a.phase"))}
+RETURNING a.id, a.cache_serialized
 """)
 
 _DROP_WAITING = statement(f"""
@@ -153,6 +155,7 @@ class Cascade:
     ended: int = 0
     stops: Sequence[str] = ()  # clusters that have an attempt to stop
     is_marked: bool = False  # a marker was left: the cascade loop ends the rest
+    wakes_waiters: bool = False  # equal actions wait for one that ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +177,8 @@ async def end_with_descendants(
     found, wide = await _find_few(tx, actions)
     doomed = [*actions, *(branch.parent for branch in found)]
     await _mark(tx, wide, now)
-    stops = await _end_all(tx, counters, doomed, now)
-    return Cascade(ended=len(doomed), stops=stops, is_marked=bool(wide))
+    stops, wakes = await _end_all(tx, counters, doomed, now)
+    return Cascade(ended=len(doomed), stops=stops, is_marked=bool(wide), wakes_waiters=wakes)
 
 
 async def end_descendants(
@@ -195,19 +198,23 @@ async def end_descendants(
         remaining = {branch.root for branch in found} | {parent.id for parent in wide}
         few, wide = [], [parent for parent in parents if parent.id in remaining]
     await _mark(tx, wide, now)
-    stops = await _end_all(tx, counters, few, now)
-    return Cascade(ended=len(few), stops=stops, is_marked=bool(wide))
+    stops, wakes = await _end_all(tx, counters, few, now)
+    return Cascade(ended=len(few), stops=stops, is_marked=bool(wide), wakes_waiters=wakes)
 
 
 async def _end_all(
     tx: OrgTx, counters: Counters, actions: Sequence[EndedParent], now: datetime
-) -> Sequence[str]:
-    """Abort these live actions, in this order; return the clusters that have attempts to stop."""
+) -> tuple[Sequence[str], bool]:
+    """
+    Abort these live actions, in this order.
+
+    Returns the clusters that have attempts to stop, and whether equal actions wait for one.
+    """
     if not actions:
-        return ()
+        return (), False
     await tx.plan_for(len(actions))
     await lock_dispatches(tx, [each.id for each in actions])
-    await tx.execute(
+    rows = await tx.rows(
         _ABORT,
         {
             "id": [each.id for each in actions],
@@ -217,7 +224,9 @@ async def _end_all(
             "now": now,
         },
     )
-    return await release(tx, {each.id: each.reason for each in actions}, now)
+    stops = await release(tx, {each.id: each.reason for each in actions}, now)
+    serialized = {ActionId(row.id) for row in rows if row.cache_serialized}
+    return stops, await end_reservations(tx, serialized, now)
 
 
 async def lock_dispatches(tx: OrgTx, actions: Sequence[ActionId]) -> None:
@@ -266,14 +275,15 @@ async def end_page(tx: OrgTx, run: RunId, now: datetime) -> int | None:
     counters = await lock_runs(tx, [run])
     found, rest = await _find_live(tx, parents)
     doomed = [branch.parent for branch in found]
-    stops = await _end_all(tx, counters, doomed, now)
+    stops, wakes = await _end_all(tx, counters, doomed, now)
     remaining = {branch.parent.id: branch.parent for branch in rest}
     before = set(parents)
     await _mark(tx, [parent for parent in remaining.values() if parent not in before], now)
     done = [parent.id for parent in parents if parent.id not in remaining]
     await tx.execute(_UNMARK, {"run_id": [run] * len(done), "action_id": done})
     over = not remaining and not await tx.rows(_ANY_MARKER, {"run_id": run})
-    await notify(tx, counters, work=[ANY_POOL] if over else [], stops=stops)
+    work = [ANY_POOL] if over else []
+    await notify(tx, counters, work=work, stops=stops, reservations=wakes)
     return len(doomed)
 
 

@@ -21,6 +21,7 @@ from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.admit import Admission, Admitted, Answer, Enqueue, Enqueued, admit
 from controlplane.store.dispatch.caching import touch_entries
 from controlplane.store.dispatch.cascades import above
+from controlplane.store.dispatch.reservations import end_reservations
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import is_live
 from controlplane.store.resources.specs import save_specs
@@ -38,18 +39,19 @@ _INSERT = statement(f"""
     started_at_="timestamptz", ended_at_="timestamptz", due_at_="timestamptz",
     output_uri="text", error_code="text", error_kind="smallint", error_message="text",
     error_recoverable="boolean", condition_type="bytea", cache_status="smallint",
-    cached_from="jsonb", value="bytea", recovered_from="text",
+    cached_from="jsonb", value="bytea", recovered_from="text", cache_serialized="boolean",
 )}
 INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name, cache_key,
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
-                     condition_type, cache_status, cached_from, value, recovered_from)
+                     condition_type, cache_status, cached_from, value, recovered_from, cache_serialized)
 SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
-       n.condition_type, n.cache_status, n.cached_from, n.value, n.recovered_from
+       n.condition_type, n.cache_status, n.cached_from, n.value, n.recovered_from,
+       n.cache_serialized
 FROM n
 CROSS JOIN LATERAL (
     SELECT p.id, p.phase FROM actions p
@@ -119,9 +121,17 @@ async def enqueue(
     answers |= admission.unchecked
     others = [request for request in requests if request.id not in answers]
     answers |= await classify(tx, others, admission)
+    created = {each.admitted.request.id for each in inserted}
+    not_created = {
+        each.request.id
+        for each in admission.admitted
+        if each.is_serialized and each.request.id not in created
+    }
+    wakes = await end_reservations(tx, not_created, now) or admission.wakes_waiters
     if inserted:
         await _touch_hits(tx, inserted, now)
-        await notify(tx, admission.counters, work=pools)
+    if inserted or wakes:
+        await notify(tx, admission.counters, work=pools, reservations=wakes)
     return [answers[request.id] for request in requests]
 
 
@@ -177,6 +187,7 @@ async def insert(
                 render_source(each.cached.entry.source) if each.cached.entry else None
                 for each in admitted
             ],
+            "cache_serialized": [each.is_serialized for each in admitted],
             "now": now,
         },
     )
@@ -191,11 +202,14 @@ async def dispatch(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> Co
     Make the tasks among new actions available for leasing; return the pools that have work.
 
     Traces, conditions and actions that take a result over are not dispatched: no cluster runs them.
+    Nor are those that wait for an equal action.
     """
     tasks = [
         each
         for each in inserted
-        if each.admitted.request.action.type is ActionType.TASK and not each.admitted.has_result
+        if each.admitted.request.action.type is ActionType.TASK
+        and not each.admitted.has_result
+        and not each.admitted.waits
     ]
     if not tasks:
         return ()

@@ -21,13 +21,16 @@ from controlplane.core.pending_reasons import BlockedKind, BlockedScope
 from controlplane.core.reason_codes import LEASE_RETURNED
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.pending_reasons import list_past
-from controlplane.store.rows import parse_enum, parse_failure
+from controlplane.store.rows import parse_enum, parse_failure, parse_source
 from controlplane.store.statements import statement
 from shared.model.ids import (
     ActionKey,
     ActionName,
+    DomainName,
+    ProjectName,
     RunId,
     RunKey,
+    RunName,
 )
 from shared.model.phases import Phase
 
@@ -50,11 +53,21 @@ said.message AS said_message
 _ACTION = statement("""
 SELECT a.id, a.run_id, a.type, a.phase, a.created_at, a.ended_at, a.parent, a.abort_reason,
        a.aborted_by, a.error_code, a.error_kind, a.error_message, a.error_recoverable,
-       a.error_uri, COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool
+       a.error_uri, COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool,
+       a.cached_from, r.project, r.domain, e.run AS equal_run, e.name AS equal_name
 FROM actions a
 JOIN runs r ON r.org = a.org AND r.run_id = a.run_id
 LEFT JOIN attempts t ON t.org = a.org AND t.action_id = a.id AND t.number = 1
 LEFT JOIN queues q ON q.org = r.org AND q.queue = r.queue
+LEFT JOIN LATERAL (
+    SELECT o.name, s.run
+    FROM cache_waiters w
+    JOIN cache_reservations v ON v.org = w.org AND v.key = w.key AND v.project = w.project
+                             AND v.domain = w.domain
+    JOIN actions o ON o.org = v.org AND o.id = v.action_id
+    JOIN runs s ON s.org = o.org AND s.run_id = o.run_id
+    WHERE w.org = a.org AND w.action_id = a.id
+) e ON true
 WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
 """)
 
@@ -194,6 +207,8 @@ async def find_timings(
         attempts=attempts,
         dispatch=dispatch,
         past=await list_past(tx, where, since=row.created_at, until=row.ended_at or now),
+        waits_for=_equal_action(row),
+        cached_from=parse_source(row.cached_from),
     )
     if not waiting:
         return timings, None
@@ -227,6 +242,14 @@ async def list_dispatches_page(
     if len(found) == most:
         return found, rows[-1].name
     return found, rows[0].last if rows[0].examined == examined else ""
+
+
+def _equal_action(row: Row[tuple[object, ...]]) -> ActionKey | None:
+    """Return the equal action that this one waits for, which is in the same project and domain."""
+    if row.equal_name is None:
+        return None
+    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.equal_run))
+    return ActionKey(run, ActionName(row.equal_name))
 
 
 def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:

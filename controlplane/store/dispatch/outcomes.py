@@ -18,6 +18,7 @@ from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.caching import store_entries
 from controlplane.store.dispatch.cascades import PARENT_ENDED, EndedParent, end_descendants
+from controlplane.store.dispatch.reservations import end_reservations
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import may_be_retried, may_become
 from controlplane.store.statements import FAILURE, given, statement
@@ -105,6 +106,7 @@ class LeasedAttempt:
     available_at: datetime
     accepted_at: datetime | None
     cache_status: CacheStatus = CacheStatus.DISABLED  # of the action
+    is_serialized: bool = False  # of equal actions one runs at a time
     state: rules.AttemptState
 
 
@@ -150,12 +152,18 @@ async def write_outcomes(
         ],
         now,
     )
+    serialized = {
+        leased.state.attempt.action: leased for leased, _ in outcomes if leased.is_serialized
+    }
+    ended_now = {parent.id for parent in parents if parent.id in serialized}
+    wakes = await end_reservations(tx, ended_now, now)
     await notify(
         tx,
         counters,
         work=work,
         stops=below.stops,
         cascades=below.is_marked,
+        reservations=wakes or below.wakes_waiters,
     )
 
 

@@ -39,7 +39,7 @@ _STATES = statement(f"""
 SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_failures,
        d.preemptions, d.cluster, d.stop_reason IS NOT NULL AS stop_wanted, d.available_at,
        d.accepted_at, a.phase AS action_phase, a.created_at,
-       a.cache_status,
+       a.cache_status, a.cache_serialized,
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
        t.output_uri, t.report_uri, t.log_uri, t.log_links,
@@ -178,6 +178,7 @@ def _parse_leased(row: Row[tuple[object, ...]]) -> LeasedAttempt:
         available_at=row.available_at,
         accepted_at=row.accepted_at,
         cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
+        is_serialized=row.cache_serialized,
         state=state,
     )
 

@@ -19,6 +19,7 @@ from controlplane.store.dispatch.cascades import (
     lock_dispatches,
     release,
 )
+from controlplane.store.dispatch.reservations import end_reservations
 from controlplane.store.notify.changes import lock_runs, notify
 from controlplane.store.phase_guards import is_live, may_become, unestimated
 from controlplane.store.statements import given, statement
@@ -61,7 +62,7 @@ JOIN actions b ON b.org = n.org AND b.id = n.id
 JOIN specs s ON s.org = b.org AND s.digest = b.spec
 WHERE a.org = n.org AND a.id = n.id AND {unestimated("a.due_at <= :now")}
   AND {unestimated(may_become("a.phase", str(Phase.TIMED_OUT.value)))}
-RETURNING a.id, a.run_id, a.error_message
+RETURNING a.id, a.run_id, a.error_message, a.cache_serialized
 """)
 
 
@@ -109,5 +110,13 @@ async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: dateti
     ]
     stops = await release(tx, {parent.id: "its time is up" for parent in parents}, now)
     below = await end_descendants(tx, counters, parents, now)
-    await notify(tx, counters, stops=[*stops, *below.stops], cascades=below.is_marked)
+    serialized = {ActionId(row.id) for row in ended if row.cache_serialized}
+    wakes = await end_reservations(tx, serialized, now)
+    await notify(
+        tx,
+        counters,
+        stops=[*stops, *below.stops],
+        cascades=below.is_marked,
+        reservations=wakes or below.wakes_waiters,
+    )
     return len(ended)

@@ -78,17 +78,24 @@ async def notify(
     work: Collection[str] = (),
     stops: Iterable[str] = (),
     cascades: bool = False,
+    reservations: bool = False,
 ) -> None:
     """
     Save the counters and notify every replica, once for the whole transaction.
 
     ``work``: the pools in which something may be leased now (``ANY_POOL``: in any).
+    ``reservations``: an action ended for which equal ones wait.
     """
     moved = counters.moved()
     if moved:
         await tx.execute(_ADVANCE, {"run_id": list(moved), "change": list(moved.values())})
     for payload in payloads(
-        tx.org, list(moved), work=sorted(set(work)), stops=sorted(set(stops)), cascades=cascades
+        tx.org,
+        list(moved),
+        work=sorted(set(work)),
+        stops=sorted(set(stops)),
+        cascades=cascades,
+        reservations=reservations,
     ):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
@@ -105,6 +112,7 @@ class Notification:
     called: Sequence[str]  # clusters whose agents have a forwarded call
     relays: Sequence[ForwardedCallId]  # forwarded calls to read again: replies came or were read
     cascades: bool  # a marker was left for the cascade loop
+    reservations: bool = False  # a reservation of the result cache ended that others wait for
     revoked: bool = False  # a credential was revoked
     signing_keys: bool = False  # signing keys were added or withdrawn
     grants: Sequence[Subject] | None = ()  # whose grants changed; None: anyone's of the org
@@ -117,15 +125,29 @@ def payloads(
     work: Sequence[str],
     stops: Sequence[str],
     cascades: bool = False,
+    reservations: bool = False,
 ) -> list[str]:
     """Format a notification as payloads: none if it is empty, several if it is too long."""
-    if not (runs or work or stops or cascades):
+    if not (runs or work or stops or cascades or reservations):
         return []
-    named = _format(org, runs=[run.hex for run in runs], work=work, stops=stops, cascades=cascades)
+    named = _format(
+        org,
+        runs=[run.hex for run in runs],
+        work=work,
+        stops=stops,
+        cascades=cascades,
+        reservations=reservations,
+    )
     if len(named.encode()) <= MAX_PAYLOAD_BYTES:
         return [named]
     return [
-        _format(org, runs="*" if runs else [], work=[ANY_POOL] if work else [], cascades=cascades),
+        _format(
+            org,
+            runs="*" if runs else [],
+            work=[ANY_POOL] if work else [],
+            cascades=cascades,
+            reservations=reservations,
+        ),
         *(_format(org, stops=[cluster]) for cluster in stops),
     ]
 
@@ -139,6 +161,7 @@ def _format(
     called: Sequence[str] = (),
     relays: Sequence[str] = (),
     cascades: bool = False,
+    reservations: bool = False,
     revoked: bool = False,
     signing_keys: bool = False,
     grants: Sequence[str] = (),
@@ -151,6 +174,7 @@ def _format(
         "c": called,
         "l": relays,
         "d": int(cascades),
+        "e": int(reservations),
         "x": int(revoked),
         "k": int(signing_keys),
         "g": grants,
@@ -175,6 +199,7 @@ def parse_notification(payload: str) -> Notification:
         called=[str(cluster) for cluster in reported.get("c", [])],
         relays=[ForwardedCallId(UUID(hex=forwarded)) for forwarded in reported.get("l", [])],
         cascades=bool(reported.get("d")),
+        reservations=bool(reported.get("e")),
         revoked=bool(reported.get("x")),
         signing_keys=bool(reported.get("k")),
         grants=None if grants == "*" else tuple(Subject(str(each)) for each in grants),

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.actions import ActionType
-from controlplane.core.caching import UNCACHED, CacheCheck, CacheResult
+from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
@@ -19,6 +19,12 @@ from controlplane.store.dispatch.caching import (
     RootSettings,
     find_entries,
     touch_entries,
+)
+from controlplane.store.dispatch.reservations import (
+    NOTHING_RESERVED,
+    Reserved,
+    Serialized,
+    reserve,
 )
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
@@ -51,11 +57,11 @@ _INSERT_ROOT = statement(f"""
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
                      created_at, updated_at, due_at, started_at, ended_at, output_uri,
-                     cache_status, cached_from, recovered_from, notify)
+                     cache_status, cached_from, recovered_from, notify, cache_serialized)
 VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
         :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
         :phase, 1, :now, :now, :due_at, :started_at, :ended_at, :output_uri, :cache_status,
-        CAST(:cached_from AS jsonb), :recovered_from, :notify)
+        CAST(:cached_from AS jsonb), :recovered_from, :notify, :cache_serialized)
 """)
 
 _INSERT_DISPATCH = statement("""
@@ -151,7 +157,6 @@ async def create_run(
     queue = capacities.find(new.queue)
     if queue is None:
         return Created.NO_QUEUE, run
-    await save_specs(tx, [new.spec, new.run_spec])
     key = new.key.run
     values = {
         "run_id": run,
@@ -184,12 +189,18 @@ async def create_run(
         return await _why_not(tx, run, new, by)
     recovered = new.recovered
     cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)
+    needs_slot = recovered is None and cached.entry is None
+    if needs_slot and not capacities.take(queue.name):
+        await tx.execute(_DELETE_RUN, {"run_id": run})
+        return Created.QUEUE_FULL, run
+    reserved = NOTHING_RESERVED
+    if needs_slot and new.cache is not None and new.cache.serialize:
+        reserved = await _reserve(tx, run, new, cache, now)
+        cached = reserved.hits.get(ActionId(run), cached)
     entry = cached.entry
     result = recovered or entry
     phase = Phase.RECOVERED if recovered else Phase.SUCCEEDED if entry else Phase.QUEUED
-    if phase is Phase.QUEUED and not capacities.take(queue.name):
-        await tx.execute(_DELETE_RUN, {"run_id": run})
-        return Created.QUEUE_FULL, run
+    await save_specs(tx, [new.spec, new.run_spec])
     await tx.execute(
         _INSERT_ROOT,
         {
@@ -204,6 +215,7 @@ async def create_run(
             "output_uri": result.output_uri if result else "",
             "cache_status": cached.status.value,
             "cached_from": render_source(entry.source) if entry else None,
+            "cache_serialized": new.cache is not None and new.cache.serialize,
             "task_name": new.info.name,
             "task_version": new.info.version,
             "task_type": new.info.task_type,
@@ -223,6 +235,9 @@ async def create_run(
             await touch_entries(tx, [(new.cache, entry)], now)
         await _notify_of_new(tx, run, work=[])
         return Created.CREATED, run
+    if reserved.waiting:
+        await _notify_of_new(tx, run, work=[], reservations=reserved.wakes)
+        return Created.CREATED, run
     await tx.execute(
         _INSERT_DISPATCH,
         {
@@ -240,10 +255,12 @@ async def create_run(
     return Created.CREATED, run
 
 
-async def _notify_of_new(tx: OrgTx, run: RunId, *, work: Collection[str]) -> None:
+async def _notify_of_new(
+    tx: OrgTx, run: RunId, *, work: Collection[str], reservations: bool = False
+) -> None:
     counters = Counters({run: 0})
     counters.next(run)
-    await notify(tx, counters, work=work)
+    await notify(tx, counters, work=work, reservations=reservations)
 
 
 async def _find_cached(
@@ -252,10 +269,26 @@ async def _find_cached(
     """Look the root up in the cache; no statement if it has no key."""
     if new.cache is None:
         return UNCACHED
-    root = ActionId(run)
-    lookup = Lookup(id=root, run=new.key.run, request=new.cache, check=cache.check)
-    settings = RootSettings(scopes=cache.scopes, overwrites=new.overwrite_cache)
-    return (await find_entries(tx, [lookup], now, root=settings))[root]
+    lookup = _lookup(run, new, new.cache, cache)
+    found = await find_entries(tx, [lookup], now, root=_settings(new, cache))
+    return found[lookup.id]
+
+
+async def _reserve(tx: OrgTx, run: RunId, new: NewRun, cache: RootCache, now: datetime) -> Reserved:
+    """Let a serialized root run, or wait for an equal action."""
+    if new.cache is None:
+        return NOTHING_RESERVED
+    lookup = _lookup(run, new, new.cache, cache)
+    root = Serialized(lookup=lookup, run=run, parent=None, queue=new.queue)
+    return await reserve(tx, [root], now, root=_settings(new, cache))
+
+
+def _lookup(run: RunId, new: NewRun, request: CacheRequest, cache: RootCache) -> Lookup:
+    return Lookup(id=ActionId(run), run=new.key.run, request=request, check=cache.check)
+
+
+def _settings(new: NewRun, cache: RootCache) -> RootSettings:
+    return RootSettings(scopes=cache.scopes, overwrites=new.overwrite_cache)
 
 
 async def make_available(tx: OrgTx, run: RunId, now: datetime) -> None:

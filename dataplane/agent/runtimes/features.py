@@ -105,14 +105,6 @@ _TABLE: Sequence[_Feature] = (
         otherwise="this release does not issue OAuth2 tokens to tasks",
     ),
     _Feature(
-        "the request to run equal cached actions one at a time",
-        lambda job: _is(
-            job.task.template.metadata.discoverable
-            and job.task.template.metadata.cache_serializable
-        ),
-        otherwise="this release runs them at the same time, and stores the first result",
-    ),
-    _Feature(
         "the reuse policy",
         lambda job: _is(job.task.template.HasField("reuse_policy")),
         otherwise="this release starts a process or a pod of its own for each attempt",

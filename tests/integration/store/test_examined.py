@@ -29,7 +29,7 @@ from tests.factories import (
 )
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.examined import examining, explain_everything, set_statements
-from tests.integration.store.test_examined_caching import OF_CACHE
+from tests.integration.store.test_examined_caching import OF_CACHE, OF_RESERVATIONS
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
 from tests.integration.store.test_notification_plans import OF_SETS as OF_NOTIFICATIONS
@@ -49,6 +49,7 @@ MEASURED_ELSEWHERE = {
     *OF_OBJECTS,
     *OF_RECOVERIES,
     *OF_NOTIFICATIONS,
+    *OF_RESERVATIONS,
 }
 """Statements on sets that have tests of the rows that they examine in other modules."""
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from flyteidl2.core.security_pb2 import OAuth2TokenRequest
-from flyteidl2.core.tasks_pb2 import Resources, TaskMetadata, TaskTemplate
+from flyteidl2.core.tasks_pb2 import Resources, TaskTemplate
 
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE, RuntimeKind, list_ignored
 from dataplane.agent.runtimes.runtime_selection import is_python_task
@@ -59,13 +59,6 @@ ASKED: dict[str, tuple[Change, str, set[RuntimeKind]]] = {
     "tokens": (
         lambda template: template.security_context.tokens.append(OAuth2TokenRequest(name="x")),
         "OAuth2",
-        {PROCESS, PODS, CONNECTORS},
-    ),
-    "serialized cache": (
-        lambda template: template.metadata.MergeFrom(
-            TaskMetadata(discoverable=True, cache_serializable=True)
-        ),
-        "runs them at the same time",
         {PROCESS, PODS, CONNECTORS},
     ),
     "reuse": (

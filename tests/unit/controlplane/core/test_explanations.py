@@ -12,6 +12,7 @@ from controlplane.core.action_timings import (
     ReturnedLease,
 )
 from controlplane.core.actions import ActionType
+from controlplane.core.caching import CacheSource
 from controlplane.core.explanations import explain, explain_dispatch, timeline
 from controlplane.core.pending_reasons import (
     BlockedKind,
@@ -24,7 +25,7 @@ from controlplane.core.pending_reasons import (
 )
 from controlplane.core.reason_codes import Reason
 from shared.model.phases import Phase
-from tests.factories import NOW, ORG, make_failure
+from tests.factories import NOW, ORG, make_action_key, make_failure
 from tests.unit.controlplane.core.explained import (
     ACCEPTED,
     CLUSTER,
@@ -43,6 +44,21 @@ from tests.unit.controlplane.core.explained import (
 
 def pending(reason: Reason) -> PendingReason:
     return PendingReason(reason=reason, message=f"{reason} it is.")
+
+
+def test_explanation_names_the_equal_action_that_is_waited_for() -> None:
+    waits = timings(dispatch=None, waits_for=make_action_key("c1", run="r2"))
+    explained = explain(waits, {}, NOW + SECOND)
+    assert explained.now.reason is Reason.EQUAL_ACTION
+    assert "waits for the equal action p/development/r2/c1" in explained.now.message
+    assert [each.reason for each in explained.timeline] == [Reason.EQUAL_ACTION]
+
+
+def test_explanation_of_a_hit_names_the_attempt_whose_outputs_it_got() -> None:
+    source = CacheSource(action=make_action_key("c1", run="r2"), attempt=3)
+    hit = timings(dispatch=None, phase=Phase.SUCCEEDED, cached_from=source, ended_at=NOW + SECOND)
+    message = explain(hit, {}, NOW + SECOND).now.message
+    assert "with the cached outputs of attempt 3 of p/development/r2/c1" in message
 
 
 def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTimings:
