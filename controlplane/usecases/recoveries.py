@@ -28,7 +28,7 @@ from shared.model.ids import ROOT, ActionName, OrgName, RunId
 
 TRACES_PAGE = 1_000
 CHECKS_AT_ONCE = 32
-"""Outputs of one parent's traces that are looked for in the store at once."""
+"""Outputs that one replica looks for in the store at once."""
 
 
 class Recoveries:
@@ -38,6 +38,7 @@ class Recoveries:
         self._database = database
         self._blobs = blobs
         self._clock = clock
+        self._check_slots = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def resolve(self, caller: Caller, new: NewRun) -> NewRun:
         """
@@ -92,19 +93,14 @@ class Recoveries:
             after = traces[-1][0]
 
     async def _filter_existing(self, org: OrgName, uris: list[str]) -> list[bool]:
-        slots = asyncio.Semaphore(CHECKS_AT_ONCE)
-
-        async def exists(uri: str) -> bool:
-            async with slots:
-                return await self._exists(org, uri)
-
         async with asyncio.TaskGroup() as checks:
-            tasks = [checks.create_task(exists(uri)) for uri in uris]
+            tasks = [checks.create_task(self._exists(org, uri)) for uri in uris]
         return [task.result() for task in tasks]
 
     async def _exists(self, org: OrgName, uri: str) -> bool:
         """Return whether the org has a blob at the URI; "" and those outside are none of its own."""
         if not belongs_to(self._blobs.base, org, uri):
             return False
-        with map_blob_errors():
-            return await self._blobs.exists(uri)
+        async with self._check_slots:
+            with map_blob_errors():
+                return await self._blobs.exists(uri)
