@@ -16,6 +16,7 @@ from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
 from controlplane.api.convert.notifications import RunSpecReader
 from controlplane.api.convert.secrets import list_named_secrets
+from controlplane.api.convert.triggers import build_run
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.resources.server import ResourceApi
@@ -45,6 +46,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
+from controlplane.loops.triggers import INSTANTS, LAG, TriggerScheduler
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
 from controlplane.outbound.mail import Mail
 from controlplane.outbound.webhooks import Webhooks
@@ -74,6 +76,7 @@ from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, ope
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
 from controlplane.web import openapi, tls
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
@@ -119,6 +122,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     metrics.register(FAILED_PASSES)
     metrics.register(TRIES)
     metrics.register(FAILED_READS)
+    metrics.register(INSTANTS)
+    metrics.register(LAG)
     blobs = open_store(settings.blobs.base, settings.blobs.s3)
     keys = SigningKeys(current=SigningKey(settings.blobs.signing_key.reveal().encode()))
     feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
@@ -172,6 +177,14 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         recoveries=recoveries,
         deliveries=deliveries,
     )
+    triggers = Triggers(
+        database,
+        clock,
+        tasks=tasks,
+        data=data,
+        settings=settings_of_runs,
+        deliveries=deliveries,
+    )
 
     logins: Logins | None = None
     authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
@@ -197,6 +210,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 runs=runs,
                 secrets=secrets,
                 settings=settings_of_runs,
+                triggers=triggers,
+                clock=clock,
                 tasks=tasks,
                 task_groups=TaskGroups(database, feeds),
                 base=blobs.base,
@@ -303,6 +318,13 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         every=settings.cache.delete_every,
     )
     delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
+    scheduler = TriggerScheduler(
+        loop_database,
+        feeds.triggers,
+        clock,
+        build=partial(build_run, base=blobs.base),
+        every=timedelta(seconds=1),
+    )
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
 
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
@@ -343,6 +365,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")
+                servers.create_task(scheduler.run(), name="triggers")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
                 if certificate is not None:

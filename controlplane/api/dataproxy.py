@@ -26,16 +26,21 @@ from controlplane.api.convert.timestamps import parse_duration
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.tasks import TaskKey
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
 
 
 class DataProxyService:
-    def __init__(self, data: Data, tasks: Tasks, logs: Logs, settings: ScopedSettings) -> None:
+    def __init__(
+        self, data: Data, tasks: Tasks, triggers: Triggers, logs: Logs, settings: ScopedSettings
+    ) -> None:
         self._data = data
         self._tasks = tasks
+        self._triggers = triggers
         self._logs = logs
         self._settings = settings
 
@@ -130,6 +135,10 @@ class DataProxyService:
                 task = await self._tasks.get(caller, keys.parse_task(request.task_id))
                 return TaskSpec.FromString(task.spec)
             case _:
-                raise UnbuiltError(
-                    "triggers are not served by this release; name the task in task_id instead"
+                trigger = await self._triggers.get(caller, keys.parse_trigger(request.trigger_name))
+                key = trigger.key
+                task = await self._tasks.get(
+                    caller,
+                    TaskKey(key.project, key.domain, key.task_name, trigger.task_version),
                 )
+                return TaskSpec.FromString(task.spec)

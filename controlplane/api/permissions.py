@@ -129,13 +129,13 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListVersions": Permission.TASK_READ,
     },
     "flyteidl2.trigger.TriggerService": {
-        "DeployTrigger": Access.UNBUILT,
-        "GetTriggerDetails": Access.UNBUILT,
-        "GetTriggerRevisionDetails": Access.UNBUILT,
-        "ListTriggers": Access.UNBUILT,
-        "GetTriggerRevisionHistory": Access.UNBUILT,
-        "UpdateTriggers": Access.UNBUILT,
-        "DeleteTriggers": Access.UNBUILT,
+        "DeployTrigger": Permission.TASK_DEPLOY,  # and run:create, as for those that change one
+        "GetTriggerDetails": Permission.TASK_READ,
+        "GetTriggerRevisionDetails": Permission.TASK_READ,
+        "ListTriggers": Permission.TASK_READ,
+        "GetTriggerRevisionHistory": Permission.TASK_READ,
+        "UpdateTriggers": Permission.TASK_DEPLOY,
+        "DeleteTriggers": Permission.TASK_DEPLOY,
     },
     "flyteidl2.workflow.EventsProxyService": {
         "Record": Access.UNBUILT,

@@ -24,6 +24,7 @@ from controlplane.api.actions import MAX_REASON
 from controlplane.api.convert import keys, runs as convert, task_groups as convert_groups
 from controlplane.api.convert.lists import parse_filters, parse_listing
 from controlplane.api.convert.strings import parse_text
+from controlplane.api.convert.triggers import complete_run, run_trigger
 from controlplane.api.run_actions import RunActions
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
@@ -31,26 +32,41 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.task_groups import TaskGroups
+from controlplane.usecases.triggers import Triggers
 
 
 class RunService(RunActions):
     """``base`` is the storage prefix below which every org's data lies."""
 
     def __init__(
-        self, *, runs: Runs, actions: Actions, data: Data, task_groups: TaskGroups, base: str
+        self,
+        *,
+        runs: Runs,
+        actions: Actions,
+        triggers: Triggers,
+        data: Data,
+        task_groups: TaskGroups,
+        base: str,
     ) -> None:
         super().__init__(actions, data)
         self._runs = runs
+        self._triggers = triggers
         self._task_groups = task_groups
         self._base = base
 
     async def create_run(self, caller: Caller, request: CreateRunRequest) -> CreateRunResponse:
         key = convert.parse_run_key(request)
+        convert.require_source_of_callers(request)
+        parse = convert.parse_run_request
+        if request.WhichOneof("task") == "trigger_name":
+            trigger = await self._triggers.get(caller, keys.parse_trigger(request.trigger_name))
+            request = complete_run(request, key, trigger)
+            parse = partial(parse, trigger=run_trigger(trigger))
         root = await self._runs.create(
             caller,
             key,
             convert.parse_task(request),
-            partial(convert.parse_run_request, request, key, org=caller.org, base=self._base),
+            partial(parse, request, key, org=caller.org, base=self._base),
         )
         return CreateRunResponse(run=convert.render_run(root))
 

@@ -12,6 +12,7 @@ from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
 from controlplane.api.tasks import TaskService
 from controlplane.api.translator import TranslatorService
+from controlplane.api.triggers import TriggerService
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
@@ -21,6 +22,8 @@ from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
+from shared.kit.clock import Clock
 
 
 def services(
@@ -34,6 +37,8 @@ def services(
     logs: Logs,
     secrets: Secrets,
     settings: ScopedSettings,
+    triggers: Triggers,
+    clock: Clock,
     base: str,
     public_url: str,
     has_logins: bool = False,
@@ -51,14 +56,22 @@ def services(
         ),
         "flyteidl2.auth.IdentityService": IdentityService(),
         "flyteidl2.cluster.ClusterService": ClusterService(),
-        "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs, settings),
+        "flyteidl2.dataproxy.DataProxyService": DataProxyService(
+            data, tasks, triggers, logs, settings
+        ),
         "flyteidl2.project.ProjectService": ProjectService(projects),
         "flyteidl2.secret.SecretService": SecretService(secrets),
         "flyteidl2.settings.SettingsService": SettingsService(settings),
-        "flyteidl2.task.TaskService": TaskService(tasks, data),
+        "flyteidl2.task.TaskService": TaskService(tasks, triggers, data, base=base, clock=clock),
+        "flyteidl2.trigger.TriggerService": TriggerService(triggers, base=base, clock=clock),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(
-            runs=runs, actions=actions, data=data, task_groups=task_groups, base=base
+            runs=runs,
+            actions=actions,
+            triggers=triggers,
+            data=data,
+            task_groups=task_groups,
+            base=base,
         ),
         "flyteidl2.workflow.StateService": StateService(actions),
         "flyteidl2.workflow.TranslatorService": TranslatorService(data),

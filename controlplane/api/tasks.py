@@ -1,5 +1,7 @@
 """TaskService: deploys, gets and lists tasks."""
 
+from functools import partial
+
 from flyteidl2.task.task_service_pb2 import (
     DeployTaskRequest,
     DeployTaskResponse,
@@ -14,20 +16,33 @@ from flyteidl2.task.task_service_pb2 import (
 from controlplane.api.convert import keys, tasks as convert
 from controlplane.api.convert.data import parse_code_bundle
 from controlplane.api.convert.lists import parse_listing
+from controlplane.api.convert.triggers import parse_of_task
 from controlplane.core.callers import Caller
 from controlplane.usecases.data import Data
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
+from shared.kit.clock import Clock
 
 
 class TaskService:
-    def __init__(self, tasks: Tasks, data: Data) -> None:
+    """``base`` is the storage prefix below which every org's data lies."""
+
+    def __init__(
+        self, tasks: Tasks, triggers: Triggers, data: Data, *, base: str, clock: Clock
+    ) -> None:
         self._tasks = tasks
+        self._triggers = triggers
         self._data = data
+        self._base = base
+        self._clock = clock
 
     async def deploy_task(self, caller: Caller, request: DeployTaskRequest) -> DeployTaskResponse:
         new = convert.parse_deploy(request)
+        parse = partial(
+            parse_of_task, request, org=caller.org, base=self._base, now=self._clock.now()
+        )
         await self._data.require_code(caller, parse_code_bundle(request.spec))
-        await self._tasks.deploy(caller, new)
+        await self._triggers.deploy_task(caller, new, parse if request.triggers else None)
         return DeployTaskResponse()
 
     async def get_task_details(

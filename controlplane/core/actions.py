@@ -44,6 +44,7 @@ class SpecKind(IntEnum):
     RUN = 2  # flyteidl2.task.RunSpec
     TRACE = 3  # flyteidl2.task.TraceSpec
     CONDITION = 4  # flyteidl2.workflow.ConditionAction
+    TRIGGER = 5  # flyteidl2.trigger.TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,16 @@ class RunSource(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTrigger:
+    """The trigger that started a run, in the run's project and domain, as it was then."""
+
+    task_name: str
+    name: str
+    revision: int
+    automation: bytes  # flyteidl2.task.TriggerAutomationSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRow:
     """Latest state of one action as lists and watchers see it, with its change number."""
 
@@ -169,6 +180,7 @@ class ActionRow:
     change: int  # the run's sequence number of its latest change
     cache_status: CacheStatus = CacheStatus.DISABLED
     cached_from: CacheSource | None = None  # set if it got the outputs of an earlier attempt
+    trigger: RunTrigger | None = None  # of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
+from controlplane.core.actions import ActionDetail, ActionRow, RunSource, RunTrigger, Spec, TaskInfo
 from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
 from controlplane.core.notifications import NO_NOTIFICATIONS, Notifications
@@ -48,6 +48,7 @@ class NewRun:
     forced: Sequence[ActionName] = ()  # actions that a recovery runs again
     source_run: SourceRun | None = None  # the run that it recovers, once that was found
     recovered: Counterpart | None = None  # what its root takes over, if that needs not run
+    trigger: RunTrigger | None = None  # the trigger that starts it
 
     @property
     def related_run(self) -> RunKey | None:
@@ -92,8 +93,9 @@ class RunDetail:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScope:
     """
-    Selects runs by project, domain, task and task version; "" matches any.
+    Selects runs by project, domain, task, task version and trigger; "" matches any.
 
+    With ``trigger_name``, ``task_name`` is the trigger's task.
     ``within``: where the caller may read runs, None for the whole org.
     """
 
@@ -107,9 +109,12 @@ class RunScope:
 
     def takes(self, root: ActionRow) -> bool:
         """Return whether a run is in this scope, by the fields of its root action."""
-        if self.trigger_name:
-            return False  # triggers are not built yet, so no run has one
         run, info = root.key.run, root.info
+        if self.trigger_name and (
+            root.trigger is None
+            or (root.trigger.task_name, root.trigger.name) != (self.task_name, self.trigger_name)
+        ):
+            return False
         return in_scopes(self.within, run.project, run.domain) and all(
             not expected or expected == actual
             for expected, actual in (

@@ -34,6 +34,16 @@ class NewTask:
     is_entrypoint: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TriggersSummary:
+    """The triggers of one version of a task; if there is one, its name and automation."""
+
+    total: int
+    active: int
+    name: str
+    automation: bytes  # flyteidl2.task.TriggerAutomationSpec
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
     """One version of a task as lists show it."""
@@ -47,6 +57,7 @@ class TaskRow:
     is_entrypoint: bool
     deployed_by: str
     deployed_at: datetime
+    triggers: TriggersSummary | None = None  # None: it has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,7 @@ class Feeds:
         self._reservations: defaultdict[None, Wakeups] = defaultdict(dict)
         self._revocations: defaultdict[None, Wakeups] = defaultdict(dict)
         self._signing_keys: defaultdict[None, Wakeups] = defaultdict(dict)
+        self._triggers: defaultdict[None, Wakeups] = defaultdict(dict)
         self._grant_listeners: dict[GrantListener, None] = {}
 
     async def run(self) -> None:
@@ -220,6 +221,10 @@ class Feeds:
         """Wake ``wakeup`` when signing keys were added or withdrawn."""
         return _registered(self._signing_keys, None, wakeup)
 
+    def triggers(self, wakeup: Wakeup) -> AbstractContextManager[None]:
+        """Register a wakeup that is notified when triggers were deployed, changed or deleted."""
+        return _registered(self._triggers, None, wakeup)
+
     @contextmanager
     def grants(self, listener: GrantListener) -> Iterator[None]:
         """Call ``listener`` when grants changed, for the duration of a block."""
@@ -275,6 +280,8 @@ class Feeds:
             _wake(self._revocations, None)
         if notification.signing_keys:
             _wake(self._signing_keys, None)
+        if notification.triggers:
+            _wake(self._triggers, None)
         if notification.grants is None or notification.grants:
             for listener in self._grant_listeners:
                 listener(notification.org, notification.grants)
@@ -299,6 +306,7 @@ class Feeds:
             self._reservations,
             self._revocations,
             self._signing_keys,
+            self._triggers,
         ):
             _wake(waiting, None)
         for listener in self._grant_listeners:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
+from controlplane.core.actions import ActionRow, ActionType, RunSource, RunTrigger, TaskInfo
 from controlplane.core.caching import CacheSource, CacheStatus
 from controlplane.core.layout import output_prefix
 from controlplane.core.relations import Relation, RelationType
@@ -34,7 +34,8 @@ ACTION_COLUMNS = """
     a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
     a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.condition_type, a.value,
     a.signalled_by, a.cache_status, a.cached_from, a.recovered_from,
-    r.created_by, r.source, r.labels, r.run_base, r.relation, r.related_to
+    r.created_by, r.source, r.labels, r.run_base, r.relation, r.related_to,
+    r.trigger_task, r.trigger_name, r.trigger_revision, r.trigger_automation
 """
 
 
@@ -101,6 +102,10 @@ class ActionColumns(KeyColumns, FailureColumns, Protocol):
     recovered_from: str
     relation: int
     related_to: str | None
+    trigger_task: str
+    trigger_name: str
+    trigger_revision: int
+    trigger_automation: bytes | None
 
 
 def parse_enum(value: object, unknown: E) -> E:
@@ -189,6 +194,18 @@ def parse_action(row: ActionColumns) -> ActionRow:
         change=row.change,
         cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
         cached_from=parse_source(row.cached_from),
+        trigger=_parse_trigger(row),
+    )
+
+
+def _parse_trigger(row: ActionColumns) -> RunTrigger | None:
+    if not row.trigger_name:
+        return None
+    return RunTrigger(
+        task_name=row.trigger_task,
+        name=row.trigger_name,
+        revision=row.trigger_revision,
+        automation=row.trigger_automation or b"",
     )
 
 

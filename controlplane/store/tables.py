@@ -1,7 +1,8 @@
 """
 Defines the schema; ``dispatch_tables`` has the tables of dispatch, ``identity_tables``,
 ``credential_tables`` and ``login_tables`` those of people and logins, ``agent_tables`` those of
-agents' identity, ``notification_tables`` those of notifications.
+agents' identity, ``notification_tables`` those of notifications, ``trigger_tables`` those of
+triggers.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -38,6 +39,7 @@ from controlplane.store import (
     identity_tables,
     login_tables,
     notification_tables,
+    trigger_tables,
 )
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
@@ -51,6 +53,7 @@ _OTHER_MODULES = (
     identity_tables,
     login_tables,
     notification_tables,
+    trigger_tables,
 )  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
@@ -165,6 +168,11 @@ runs = Table(
     Column("related_to", Text),  # name of the run of its project and domain that relation names
     Column("recovers", Uuid),  # the run whose succeeded actions it takes over
     Column("forced", JSONB, nullable=False, server_default="[]"),  # names of those it runs again
+    # The trigger that started it, as it was then; "" and NULL of other runs.
+    _text("trigger_task"),
+    _text("trigger_name"),
+    Column("trigger_revision", BigInteger, nullable=False, server_default="0"),
+    Column("trigger_automation", LargeBinary),
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -182,6 +190,17 @@ runs = Table(
         "related_to",
         "run_id",
         postgresql_where=text("related_to IS NOT NULL"),
+    ),
+    Index(
+        "runs_triggered",
+        "org",
+        "project",
+        "domain",
+        "trigger_task",
+        "trigger_name",
+        text("created_at DESC"),
+        "run_id",
+        postgresql_where=text("trigger_name <> ''"),
     ),
     postgresql_with={"fillfactor": "60"},
 )

@@ -12,6 +12,7 @@ from controlplane.core.caching import readable_scopes
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
+    BusyError,
     ExhaustedError,
     NotFoundError,
     NotReadyError,
@@ -46,6 +47,7 @@ from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
 from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.recoveries import Recoveries
+from controlplane.usecases.run_access import require_run_access
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
@@ -104,8 +106,8 @@ class Runs:
         Idempotent: a repeated request of the same caller returns the same run, and stores its
         inputs if they are missing.
 
-        NotFoundError (task, project, domain, queue, related run), NotReadyError (code bundle
-        missing, project archived, run to recover is live), ExhaustedError (queue full),
+        NotFoundError (task, trigger, project, domain, queue, related run), NotReadyError (code
+        bundle missing, project archived, run to recover is live), ExhaustedError (queue full),
         AlreadyExistsError, UnavailableError.
         """
         caller.require_somewhere(Permission.RUN_CREATE)
@@ -115,7 +117,7 @@ class Runs:
         effective = await self._settings.resolve(caller.org, run_key.project, run_key.domain)
         request = parse(spec, effective)
         new, inputs = request.new, request.inputs
-        self._require_access(caller, new)
+        require_run_access(self._data.access, caller, new)
         self._deliveries.require(new.notifications)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()
@@ -166,15 +168,6 @@ class Runs:
         settings = RootSettings(scopes=cache.scopes, overwrites=new.overwrite_cache)
         [check] = await self._cache_checks.check(caller.org, [lookup], root=settings)
         return replace(cache, check=check)
-
-    def _require_access(self, caller: Caller, new: NewRun) -> None:
-        """Raise unless the caller may write where the run's data goes, and read where it is from."""
-        access = self._data.access
-        access.require_writable(caller, new.run_base, "run_spec.run_base_dir")
-        access.require_raw_data_prefix(
-            caller, new.raw_data_base, "run_spec.raw_data_storage.raw_data_prefix"
-        )
-        access.require_readable(caller, new.input_uri, "offloaded_input_data.uri")
 
     async def _store_inputs(
         self, caller: Caller, run: RunId, new: NewRun, inputs: InputsUpload
@@ -308,10 +301,14 @@ def _require_created(created: store.Created, new: NewRun) -> None:
             raise NotFoundError("project", run.project)
         case store.Created.ARCHIVED_PROJECT:
             raise NotReadyError(f"project {run.project} is archived; make it active to run in it")
+        case store.Created.NO_TRIGGER:
+            raise NotFoundError("trigger", "" if new.trigger is None else new.trigger.name)
         case store.Created.NO_QUEUE:
             raise QueueNotFoundError(new.queue)
         case store.Created.QUEUE_FULL:
             raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
+        case store.Created.BUSY:
+            raise BusyError(f"queue {new.queue} is busy; try again")
         case store.Created.TAKEN:
             raise AlreadyExistsError(f"there is another run {run}; choose another name")
         case store.Created.CREATED | store.Created.REPEATED:

@@ -1,5 +1,6 @@
 """Use cases of deployed tasks: deploy, read and list them."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from controlplane.core.callers import Caller, Permission
@@ -21,22 +22,30 @@ class Tasks:
         self._database = database
         self._clock = clock
 
-    async def deploy(self, caller: Caller, new: NewTask) -> None:
-        """Deploy a version; idempotent. AlreadyExistsError when its spec differs."""
+    async def deploy(
+        self,
+        caller: Caller,
+        new: NewTask,
+        *,
+        also: Callable[[OrgTx], Awaitable[None]] | None = None,
+    ) -> None:
+        """
+        Deploy a version; idempotent. AlreadyExistsError when its spec differs.
+
+        ``also`` is done in the same transaction.
+        """
         caller.require(Permission.TASK_DEPLOY, new.key.project, new.key.domain)
         require_domain(new.key.domain)
         async with self._database.for_org(caller.org) as tx:
-            project = await project_store.find_project(tx, new.key.project)
-            if project is None:
-                raise NotFoundError("project", new.key.project)
-            if project.project.state is ProjectState.ARCHIVED:
-                raise NotReadyError(f"project {new.key.project} is archived; make it active first")
+            await require_project(tx, new.key.project)
             kept = await store.deploy_task(tx, new, by=caller.subject, now=self._clock.now())
             if kept != new.spec.digest:
                 raise AlreadyExistsError(
                     f"task {new.key} is deployed with another spec, which is kept; "
                     "deploy the new one under a new version"
                 )
+            if also is not None:
+                await also(tx)
 
     async def get(self, caller: Caller, key: TaskKey) -> TaskDetail:
         """Return one version of a task; NotFoundError."""
@@ -71,3 +80,12 @@ class Tasks:
 
 async def _with_profiles(tx: OrgTx, page: TaskPage) -> TaskPage:
     return replace(page, profiles=await find_profiles(tx, (row.deployed_by for row in page.rows)))
+
+
+async def require_project(tx: OrgTx, name: ProjectName) -> None:
+    """Raise unless a project exists (NotFoundError) and is active (NotReadyError)."""
+    project = await project_store.find_project(tx, name)
+    if project is None:
+        raise NotFoundError("project", name)
+    if project.project.state is ProjectState.ARCHIVED:
+        raise NotReadyError(f"project {name} is archived; make it active first")

@@ -28,6 +28,8 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         logs=nothing,  # type: ignore[arg-type]
         secrets=nothing,  # type: ignore[arg-type]
         settings=nothing,  # type: ignore[arg-type]
+        triggers=nothing,  # type: ignore[arg-type]
+        clock=nothing,  # type: ignore[arg-type]
         base="",
         public_url="",
     )

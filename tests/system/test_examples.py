@@ -60,6 +60,7 @@ async def test_recovery_of_the_example_looks_up_no_price_again(
 
 def test_every_example_has_a_test() -> None:
     tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py", "recovering.py"}
+    tried |= {"trigger.py"}  # in test_triggers
     tried |= {"cluster.py"}  # in tests.kube.node.examples: it needs one
     assert tried == {path.name for path in EXAMPLES.glob("*.py")}
 

@@ -17,19 +17,18 @@ from tests.system.enqueues import make_action, running_parent, sleep_spec
 UNBUILT = Path(__file__).parent / "unbuilt"
 
 
-@pytest.mark.parametrize("kind", ["trigger", "app"])
-def test_unimplemented_service_answers_with_a_message(flyte: Flyte, kind: str) -> None:
-    output = flyte("get", kind, expect=1)
+def test_unimplemented_service_answers_with_a_message(flyte: Flyte) -> None:
+    output = flyte("get", "app", expect=1)
 
     assert "not served by this release of Volary" in output.text
 
 
-def test_schedule_is_rejected_as_unimplemented(flyte: Flyte) -> None:
+def test_trigger_of_an_artifact_is_rejected_as_unimplemented(flyte: Flyte) -> None:
     output = flyte(
-        *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "scheduled.py"), "env"), expect=1
+        *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "on_artifact.py"), "env"), expect=1
     )
 
-    assert "triggers are not served by this release" in output.text
+    assert "triggers of artifacts are not served by this release" in output.text
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,11 @@ from controlplane.core.actions import (
     ActionType,
     AttemptDetail,
     PhaseChange,
+    RunTrigger,
 )
 from controlplane.core.caching import CacheSource, status_of_attempt
 from controlplane.core.relations import Relation
+from controlplane.core.triggers import TriggerKey
 from shared.model.ids import ActionKey, RunKey
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
@@ -151,6 +153,8 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
         metadata.recovered_from.CopyFrom(
             keys.render_action(row.org, ActionKey(executed, row.key.name))
         )
+    if row.trigger is not None:
+        _render_trigger(metadata, row, row.trigger)
     match row.type:
         case ActionType.TASK:
             metadata.task.CopyFrom(
@@ -178,6 +182,15 @@ def _render_relation(row: ActionRow, relation: Relation) -> RelationMessage:
     return RelationMessage(
         related_to=keys.render_run(row.org, related), relation_type=relation.type.value
     )
+
+
+def _render_trigger(metadata: ActionMetadata, row: ActionRow, trigger: RunTrigger) -> None:
+    run = row.key.run
+    key = TriggerKey(run.project, run.domain, trigger.task_name, trigger.name)
+    metadata.trigger_name = trigger.name
+    metadata.trigger_id.name.CopyFrom(keys.render_trigger(row.org, key))
+    metadata.trigger_id.revision = trigger.revision
+    metadata.trigger_type.ParseFromString(trigger.automation)
 
 
 def _render_status(row: ActionRow) -> ActionStatus:

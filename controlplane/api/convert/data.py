@@ -104,14 +104,18 @@ def code_bundle_of(spec: bytes) -> str:
 
 def parse_code_bundle(task: TaskSpec) -> str:
     """Return the address of the code that the SDK in a task will fetch; "" if it fetches none."""
-    template = task.task_template
-    processes: list[Sequence[str]] = [template.container.args]
-    processes += [args for _, _, args in list_pod_containers(template.k8s_pod.pod_spec)]
-    for args in processes:
+    for args in list_arguments(task):
         for option, address in pairwise(args):
             if option in _BUNDLE_OPTIONS:
                 return str(address)
-    return str(template.metadata.code_bundle_uri)
+    return str(task.task_template.metadata.code_bundle_uri)
+
+
+def list_arguments(task: TaskSpec) -> Sequence[Sequence[str]]:
+    """List the arguments of each process of a task."""
+    template = task.task_template
+    pod = [args for _, _, args in list_pod_containers(template.k8s_pod.pod_spec)]
+    return [template.container.args, *pod]
 
 
 def has_outputs(spec: bytes) -> bool:

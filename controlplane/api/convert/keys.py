@@ -2,13 +2,20 @@
 
 from functools import lru_cache
 
-from flyteidl2.common.identifier_pb2 import ActionIdentifier, ProjectIdentifier, RunIdentifier
+from flyteidl2.common.identifier_pb2 import (
+    ActionIdentifier,
+    ProjectIdentifier,
+    RunIdentifier,
+    TriggerName,
+)
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskName
 
 from controlplane.api.convert.strings import parse_text
 from controlplane.core import names
 from controlplane.core.actions import TaskInfo
+from controlplane.core.errors import InvalidError
 from controlplane.core.tasks import TaskKey, TaskScope
+from controlplane.core.triggers import TriggerKey
 from shared.model.ids import (
     ActionKey,
     ActionName,
@@ -50,6 +57,31 @@ def parse_task_name(message: TaskName) -> TaskScope:
         project=names.parse_project(message.project),
         domain=names.parse_domain(message.domain),
         name=parse_text(message.name, "task_name.name", most=255),
+    )
+
+
+def parse_trigger(message: TriggerName) -> TriggerKey:
+    return TriggerKey(
+        names.parse_project(message.project),
+        names.parse_domain(message.domain),
+        parse_trigger_part(message.task_name, "task_name"),
+        parse_trigger_part(message.name, "name"),
+    )
+
+
+def parse_trigger_part(name: str, field: str) -> str:
+    if not name:
+        raise InvalidError(f"{field}: a trigger is named by project, domain, task and name")
+    return parse_text(name, field, most=255)
+
+
+def render_trigger(org: OrgName, trigger: TriggerKey) -> TriggerName:
+    return TriggerName(
+        org=org,
+        project=trigger.project,
+        domain=trigger.domain,
+        task_name=trigger.task_name,
+        name=trigger.name,
     )
 
 

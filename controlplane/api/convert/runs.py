@@ -30,7 +30,7 @@ from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
 from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core import layout
-from controlplane.core.actions import ActionRow, RunSource
+from controlplane.core.actions import ActionRow, RunSource, RunTrigger
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.relations import Relation
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
@@ -62,15 +62,18 @@ def parse_run_key(request: CreateRunRequest) -> RunKey:
 
 def parse_task(request: CreateRunRequest) -> TaskKey | bytes:
     """Parse the task to run: the key of a deployed one, or a serialised TaskSpec."""
-    match request.WhichOneof("task"):
-        case "task_spec":
-            return bytes(request.task_spec.SerializeToString(deterministic=True))
-        case "task_id":
-            return keys.parse_task(request.task_id)
-        case _:
-            raise UnbuiltError(
-                "triggers are not served by this release; name the task in task_id instead"
-            )
+    if request.WhichOneof("task") == "task_id":
+        return keys.parse_task(request.task_id)
+    return bytes(request.task_spec.SerializeToString(deterministic=True))
+
+
+def require_source_of_callers(request: CreateRunRequest) -> None:
+    """Raise InvalidError for a source that only the control plane gives to a run."""
+    if request.source in (RunSource.SCHEDULE_TRIGGER, RunSource.ARTIFACT_TRIGGER):
+        raise InvalidError(
+            f"source: {RunSource(request.source).name} is of runs that the control plane starts;"
+            " leave it out"
+        )
 
 
 def parse_run_request(
@@ -81,11 +84,13 @@ def parse_run_request(
     *,
     org: OrgName,
     base: str,
+    trigger: RunTrigger | None = None,
 ) -> RunRequest:
     """
     Parse the request for a run of a serialised TaskSpec, and apply its scope's settings.
 
-    ``base`` is the storage prefix below which every org's data lies.
+    ``base`` is the storage prefix below which every org's data lies. ``trigger`` starts the run,
+    whose root then is not cached: it would get the outputs of another kickoff time.
     """
     task = TaskSpec.FromString(task_spec)
     relation = parse_relation(request.run_spec, key)
@@ -93,16 +98,20 @@ def parse_run_request(
     applied = apply_settings(asked, effective)
     require_within(task.task_template, effective)
     new = _parse_new_run(request, applied, key, task, relation, org=org, base=base)
+    new = replace(new, trigger=trigger)
     if applied is not asked:
         new = replace(new, requested_spec=parse_run_spec(asked).digest)
     code_bundle = parse_code_bundle(task)
     if request.WhichOneof("input_wrapper") == "offloaded_input_data":
         uri = parse_offloaded(request, org, base)
-        cache = parse_root_cache(task.task_template, request.offloaded_input_data.inputs_hash)
-        new = replace(new, input_uri=uri, cache=cache)
+        new = replace(new, input_uri=uri)
+        if trigger is None:
+            hashed = request.offloaded_input_data.inputs_hash
+            new = replace(new, cache=parse_root_cache(task.task_template, hashed))
         return RunRequest(new=new, code_bundle=code_bundle, inputs=None)
     prepared = prepare_inputs(request.inputs, task)
-    new = replace(new, cache=parse_root_cache(task.task_template, prepared.hash))
+    if trigger is None:
+        new = replace(new, cache=parse_root_cache(task.task_template, prepared.hash))
     inputs = InputsUpload(
         project=key.project,
         domain=key.domain,
@@ -190,7 +199,14 @@ def parse_scope(request: ListRunsRequest) -> RunScope:
         case "task_id":
             return replace(_scope_of_task(request.task_id), paused_only=request.paused_actions_only)
         case "trigger_name":
-            raise UnbuiltError("triggers are not served by this release; list a task's runs")
+            trigger = keys.parse_trigger(request.trigger_name)
+            return RunScope(
+                project=trigger.project,
+                domain=trigger.domain,
+                task_name=trigger.task_name,
+                trigger_name=trigger.name,
+                paused_only=request.paused_actions_only,
+            )
         case _:
             return RunScope(paused_only=request.paused_actions_only)
 

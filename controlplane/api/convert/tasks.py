@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from flyteidl2.task.task_definition_pb2 import Task, TaskDetails, TaskMetadata, TaskSpec
+from flyteidl2.task.common_pb2 import TriggerAutomationSpec
+from flyteidl2.task.task_definition_pb2 import (
+    Task,
+    TaskDetails,
+    TaskMetadata,
+    TaskSpec,
+    TaskTriggersSummary,
+)
 from flyteidl2.task.task_service_pb2 import (
     DeployTaskRequest,
     ListTasksRequest,
@@ -13,17 +20,12 @@ from controlplane.api.convert import keys
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.specs import parse_task_spec
 from controlplane.api.convert.strings import parse_text
-from controlplane.core.errors import UnbuiltError
 from controlplane.core.profiles import Profiles
-from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope
+from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope, TriggersSummary
 from shared.model.ids import OrgName
 
 
 def parse_deploy(request: DeployTaskRequest) -> NewTask:
-    if request.triggers:
-        raise UnbuiltError(
-            "triggers are not served by this release; deploy the task without its triggers"
-        )
     spec, info = parse_task_spec(request.spec)
     return NewTask(
         key=keys.parse_task(request.task_id),
@@ -70,6 +72,23 @@ def render_version(row: TaskRow, profiles: Profiles) -> ListVersionsResponse.Ver
     )
 
 
+def _render_triggers(summary: TriggersSummary | None) -> TaskTriggersSummary | None:
+    """Render a task's triggers: one with its automation, several as numbers."""
+    if summary is None:
+        return None
+    if summary.total > 1:
+        return TaskTriggersSummary(
+            stats=TaskTriggersSummary.TriggerStats(total=summary.total, active=summary.active)
+        )
+    return TaskTriggersSummary(
+        details=TaskTriggersSummary.TriggerDetails(
+            name=summary.name,
+            active=summary.active == 1,
+            automation_spec=TriggerAutomationSpec.FromString(summary.automation),
+        )
+    )
+
+
 def _render_metadata(row: TaskRow, profiles: Profiles) -> TaskMetadata:
     return TaskMetadata(
         deployed_by=render_identity(row.deployed_by, profiles),
@@ -77,4 +96,5 @@ def _render_metadata(row: TaskRow, profiles: Profiles) -> TaskMetadata:
         short_name=row.short_name,
         environment_name=row.environment,
         short_description=row.description,
+        triggers_summary=_render_triggers(row.triggers),
     )

@@ -1,8 +1,8 @@
 """
 Numbers the changes of a transaction for the runs' feeds, and sends one NOTIFY for all.
 
-Global lock order: runs (by id), dispatches (by action id), actions, attempts. Transactions
-that keep it cannot deadlock with each other.
+Global lock order: triggers (by key), runs (by id), dispatches (by action id), actions, attempts.
+Transactions that keep it cannot deadlock with each other.
 """
 
 import json
@@ -115,6 +115,7 @@ class Notification:
     reservations: bool = False  # a reservation of the result cache ended that others wait for
     revoked: bool = False  # a credential was revoked
     signing_keys: bool = False  # signing keys were added or withdrawn
+    triggers: bool = False  # a trigger was deployed, changed or deleted
     grants: Sequence[Subject] | None = ()  # whose grants changed; None: anyone's of the org
 
 
@@ -164,6 +165,7 @@ def _format(
     reservations: bool = False,
     revoked: bool = False,
     signing_keys: bool = False,
+    triggers: bool = False,
     grants: Sequence[str] = (),
 ) -> str:
     reported = {
@@ -177,6 +179,7 @@ def _format(
         "e": int(reservations),
         "x": int(revoked),
         "k": int(signing_keys),
+        "t": int(triggers),
         "g": grants,
     }
     return json.dumps(
@@ -202,6 +205,7 @@ def parse_notification(payload: str) -> Notification:
         reservations=bool(reported.get("e")),
         revoked=bool(reported.get("x")),
         signing_keys=bool(reported.get("k")),
+        triggers=bool(reported.get("t")),
         grants=None if grants == "*" else tuple(Subject(str(each)) for each in grants),
     )
 
@@ -259,6 +263,12 @@ async def notify_signing_keys(tx: FleetTx) -> None:
     """Notify every replica that signing keys were added or withdrawn."""
     payload = _format(OrgName(""), signing_keys=True)
     await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def notify_triggers(tx: OrgTx) -> None:
+    """Notify every replica's scheduler that triggers of the org changed."""
+    payload = _format(tx.org, triggers=True)
+    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def notify_grants(tx: OrgTx, subjects: Collection[Subject] = ()) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select, text
+from sqlalchemy import Select, and_, func, literal_column, select
 
 from controlplane.core.actions import Page
 from controlplane.core.errors import InvalidError
@@ -44,6 +44,8 @@ _FIELDS: Mapping[str, Field] = {
     "run_source": numbers(runs.c.source),
     "relation_type": numbers(runs.c.relation, _relation),
     "related_to": text_field(runs.c.related_to),
+    "trigger_name": text_field(runs.c.trigger_name),
+    "trigger_revision": numbers(runs.c.trigger_revision),
     "created_by": text_field(runs.c.created_by),
     "created_by_subject": text_field(runs.c.created_by),
     "name": text_field(actions.c.name),
@@ -93,7 +95,11 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
         if required:
             query = query.where(column == required)
     if scope.trigger_name:
-        query = query.where(text("false"))  # triggers do not exist yet, so no run has one
+        query = query.where(
+            runs.c.trigger_task == scope.task_name,
+            runs.c.trigger_name == scope.trigger_name,
+            runs.c.trigger_name != literal_column("''"),  # as in the index of such runs
+        )
     if scope.paused_only:
         paused = actions.alias("paused")
         query = query.where(
@@ -123,7 +129,8 @@ def _select() -> Select[Any]:
         runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id)
     )
     shared = (
-        "project", "domain", "run", "created_by", "source", "labels", "run_base", "relation",
-        "related_to",
-    )  # fmt: skip
+        *("project", "domain", "run", "created_by", "source", "labels", "run_base"),
+        *("relation", "related_to"),
+        *("trigger_task", "trigger_name", "trigger_revision", "trigger_automation"),
+    )
     return select(actions, *(runs.c[name] for name in shared)).select_from(joined)

@@ -13,6 +13,7 @@ from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheR
 from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
+from controlplane.core.triggers import TriggerKey
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.caching import (
     Lookup,
@@ -29,6 +30,7 @@ from controlplane.store.dispatch.reservations import (
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
 from controlplane.store.resources.specs import save_specs
+from controlplane.store.resources.triggers import mark_triggered
 from controlplane.store.rows import render_source
 from controlplane.store.statements import statement
 from shared.model.ids import ActionId, RunId, RunKey
@@ -38,12 +40,14 @@ _INSERT_RUN = statement("""
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
                   started_at, requested_spec, cache_overwrite, cache_scopes, relation, related_to,
-                  recovers, forced, spawned_by)
+                  recovers, forced, spawned_by, trigger_task, trigger_name, trigger_revision,
+                  trigger_automation)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
        :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
        :requested_spec, :cache_overwrite, :cache_scopes, :relation, :related_to, :recovers, :forced,
        (SELECT p.run_id FROM runs p
-        WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run)
+        WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run),
+       :trigger_task, :trigger_name, :trigger_revision, :trigger_automation
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
 ON CONFLICT DO NOTHING
 RETURNING run_id
@@ -124,6 +128,8 @@ class Created(Enum):
     NO_QUEUE = auto()
     QUEUE_FULL = auto()
     ARCHIVED_PROJECT = auto()
+    NO_TRIGGER = auto()
+    BUSY = auto()  # another transaction has locked its queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +159,15 @@ async def create_run(
     its queue.
     """
     cache = cache or RootCache()
+    key, trigger = new.key.run, new.trigger
+    if trigger is not None and not await mark_triggered(
+        tx, TriggerKey(key.project, key.domain, trigger.task_name, trigger.name), now
+    ):
+        return Created.NO_TRIGGER, run
     capacities = await lock_queues(tx, [new.queue])
     queue = capacities.find(new.queue)
     if queue is None:
         return Created.NO_QUEUE, run
-    key = new.key.run
     values = {
         "run_id": run,
         "project": key.project,
@@ -183,6 +193,10 @@ async def create_run(
         "by_project": new.spawned_by.project if new.spawned_by else None,
         "by_domain": new.spawned_by.domain if new.spawned_by else None,
         "by_run": new.spawned_by.name if new.spawned_by else None,
+        "trigger_task": trigger.task_name if trigger else "",
+        "trigger_name": trigger.name if trigger else "",
+        "trigger_revision": trigger.revision if trigger else 0,
+        "trigger_automation": trigger.automation if trigger else None,
     }
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:

@@ -1,5 +1,6 @@
 """Stores specs: each serialised message once, keyed by the digest of its content."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
 from controlplane.core.actions import Spec
@@ -72,3 +73,8 @@ async def find_specs(tx: OrgTx, digests: Collection[Digest]) -> Mapping[Digest, 
     """Return the bodies of the specs that exist."""
     rows = await tx.rows(_FIND, {"digest": list(digests)})
     return {Digest(row.digest): row.body for row in rows}
+
+
+def digest_of(body: bytes) -> Digest:
+    """Return the digest by which a serialised message is stored."""
+    return Digest(hashlib.sha256(body).digest())

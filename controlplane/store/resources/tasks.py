@@ -1,5 +1,7 @@
 """Deploys, finds and lists tasks; a deployed version is immutable."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -7,14 +9,35 @@ from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from controlplane.core.lists import Listing
-from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskRow, TaskScope
+from controlplane.core.tasks import (
+    NewTask,
+    TaskDetail,
+    TaskKey,
+    TaskPage,
+    TaskRow,
+    TaskScope,
+    TriggersSummary,
+)
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import among, booleans, text_field, timestamp_field
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
 from controlplane.store.resources.specs import save_specs
+from controlplane.store.statements import given, statement
 from controlplane.store.tables import specs, tasks
 from shared.model.ids import Digest, DomainName, ProjectName
+
+_SUMMARIES = statement(f"""
+{given(project="text", domain="text", task_name="text", task_version="text")}
+SELECT n.project, n.domain, n.task_name, n.task_version, count(*) AS total,
+       count(*) FILTER (WHERE t.active) AS active, min(t.name) AS name,
+       (array_agg(t.automation ORDER BY t.name))[1] AS automation
+FROM n JOIN triggers t
+  ON t.org = n.org AND t.project = n.project AND t.domain = n.domain
+ AND t.task_name = n.task_name AND t.task_version = n.task_version
+WHERE t.deleted_at IS NULL
+GROUP BY n.project, n.domain, n.task_name, n.task_version
+""")
 
 
 async def deploy_task(tx: OrgTx, new: NewTask, *, by: str, now: datetime) -> Digest:
@@ -49,7 +72,10 @@ async def find_task(tx: OrgTx, key: TaskKey) -> TaskDetail | None:
         specs, (specs.c.org == tasks.c.org) & (specs.c.digest == tasks.c.spec)
     )
     row = (await tx.connection.execute(_of(query, tx, key))).first()
-    return None if row is None else TaskDetail(row=_parse(row), spec=row.body)
+    if row is None:
+        return None
+    [parsed] = await _with_triggers(tx, [_parse(row)])
+    return TaskDetail(row=parsed, spec=row.body)
 
 
 async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
@@ -127,7 +153,29 @@ async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -
         Key(text_field(columns.version), ascending=False),
     )
     rows, token = await page(tx, query, fields, listing, newest)
-    return TaskPage([_parse(row) for row in rows], token)
+    return TaskPage(await _with_triggers(tx, [_parse(row) for row in rows]), token)
+
+
+async def _with_triggers(tx: OrgTx, rows: Sequence[TaskRow]) -> Sequence[TaskRow]:
+    """Add the summaries of their triggers to versions of tasks."""
+    if not rows:
+        return rows
+    found = await tx.rows(
+        _SUMMARIES,
+        {
+            "project": [row.key.project for row in rows],
+            "domain": [row.key.domain for row in rows],
+            "task_name": [row.key.name for row in rows],
+            "task_version": [row.key.version for row in rows],
+        },
+    )
+    summaries = {
+        TaskKey(each.project, each.domain, each.task_name, each.task_version): TriggersSummary(
+            total=each.total, active=each.active, name=each.name, automation=each.automation
+        )
+        for each in found
+    }
+    return [replace(row, triggers=summaries.get(row.key)) for row in rows]
 
 
 def _parse(row: Any) -> TaskRow:

@@ -21,6 +21,7 @@ from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
 from controlplane.web.blobs import SignedBlobs
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
@@ -28,7 +29,7 @@ from shared.model.ids import AttemptId, ClusterName, OrgName, ProjectName
 from shared.model.logs import LogChunk
 from tests.contract.blobs.world import World
 from tests.factories import NOW, ORG
-from tests.integration.runs import make_actions
+from tests.integration.runs import make_actions, make_deliveries
 from tests.integration.store.conftest import CLUSTER
 from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
@@ -63,12 +64,17 @@ async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
             public_url=address,
         )
         logs = Logs(actions, store, NoAgents())
-        proxy = DataProxyService(
-            data,
-            Tasks(database, clock),
-            logs,
-            ScopedSettings(database, clock, base=store.base),
+        settings = ScopedSettings(database, clock, base=store.base)
+        tasks = Tasks(database, clock)
+        triggers = Triggers(
+            database,
+            clock,
+            tasks=tasks,
+            data=data,
+            settings=settings,
+            deliveries=make_deliveries(database, clock),
         )
+        proxy = DataProxyService(data, tasks, triggers, logs, settings)
         yield World(store, proxy, http, database)
     await database.close()
 

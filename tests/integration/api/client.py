@@ -22,6 +22,7 @@ from flyteidl2.project.project_service_connect import ProjectServiceClient
 from flyteidl2.secret.secret_connect import SecretServiceClient
 from flyteidl2.settings.settings_service_connect import SettingsServiceClient
 from flyteidl2.task.task_service_connect import TaskServiceClient
+from flyteidl2.trigger.trigger_service_connect import TriggerServiceClient
 from flyteidl2.workflow.queue_service_connect import QueueServiceClient
 from flyteidl2.workflow.run_service_connect import RunServiceClient
 from flyteidl2.workflow.state_service_connect import StateServiceClient
@@ -66,6 +67,7 @@ from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.triggers import Triggers
 from controlplane.web import openapi
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
@@ -124,6 +126,10 @@ class ApiUnderTest:
     @property
     def tasks(self) -> Any:
         return TaskServiceClient(self.url)
+
+    @property
+    def triggers(self) -> Any:
+        return TriggerServiceClient(self.url)
 
     @property
     def projects(self) -> Any:
@@ -241,6 +247,14 @@ async def open_api(
         recoveries=recoveries,
         deliveries=make_deliveries(database, clock),
     )
+    triggers = Triggers(
+        database,
+        clock,
+        tasks=tasks,
+        data=data,
+        settings=settings,
+        deliveries=make_deliveries(database, clock),
+    )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     secrets = Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]))
     authn = authn or Anonymous(ORG)
@@ -254,6 +268,8 @@ async def open_api(
                 projects=projects,
                 data=data,
                 logs=Logs(actions, blobs, AgentLogs(agents)),
+                triggers=triggers,
+                clock=clock,
                 secrets=secrets,
                 settings=settings,
                 base=blobs.base,

@@ -11,6 +11,7 @@ from flyteidl2.secret.definition_pb2 import SecretIdentifier
 from flyteidl2.settings import settings_service_pb2 as settings_pb
 from flyteidl2.settings.settings_definition_pb2 import Settings, SettingsKey
 from flyteidl2.task import task_definition_pb2, task_service_pb2 as task_pb
+from flyteidl2.trigger import trigger_service_pb2 as trigger_pb
 from flyteidl2.workflow import (
     queue_service_pb2 as queue_pb,
     run_service_pb2 as run_pb,
@@ -30,6 +31,7 @@ from tests.integration.api.requests import (
     task_id,
     task_spec,
 )
+from tests.integration.api.triggers import plain_trigger, trigger_id, trigger_name
 
 
 def create_project(name: str) -> project_pb.CreateProjectRequest:
@@ -133,6 +135,23 @@ REQUESTS: Mapping[str, Make] = {
     "TaskService/ListVersions": lambda _: task_pb.ListVersionsRequest(
         task_name=task_definition_pb2.TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
     ),
+    "TriggerService/DeployTrigger": lambda _: plain_trigger(),
+    "TriggerService/GetTriggerDetails": lambda _: trigger_pb.GetTriggerDetailsRequest(
+        name=trigger_name()
+    ),
+    "TriggerService/GetTriggerRevisionDetails": lambda _: (
+        trigger_pb.GetTriggerRevisionDetailsRequest(id=trigger_id())
+    ),
+    "TriggerService/ListTriggers": lambda _: trigger_pb.ListTriggersRequest(org=ORG),
+    "TriggerService/GetTriggerRevisionHistory": lambda _: (
+        trigger_pb.GetTriggerRevisionHistoryRequest(name=trigger_name())
+    ),
+    "TriggerService/UpdateTriggers": lambda _: trigger_pb.UpdateTriggersRequest(
+        names=[trigger_name()], active=False
+    ),
+    "TriggerService/DeleteTriggers": lambda _: trigger_pb.DeleteTriggersRequest(
+        names=[trigger_name()]
+    ),
     "QueueService/EnqueueAction": older_enqueue,
     "QueueService/AbortQueuedRun": lambda _: queue_pb.AbortQueuedRunRequest(run_id=run_id()),
     "QueueService/AbortQueuedAction": lambda _: queue_pb.AbortQueuedActionRequest(
@@ -177,6 +196,7 @@ LISTS = frozenset({
     "RunService/WatchGroups",
     "RunService/WatchRuns",
     "TaskService/ListTasks",
+    "TriggerService/ListTriggers",
     *platform_requests.LISTS,
 })  # fmt: skip
 """RPCs that show what the caller may see of what it asks for, and refuse nothing."""

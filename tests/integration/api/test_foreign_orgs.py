@@ -27,6 +27,7 @@ from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, ope
 from tests.integration.api.flyte_requests import REQUESTS
 from tests.integration.api.requests import create_run, deploy
 from tests.integration.api.test_scopes import RPCS, call
+from tests.integration.api.triggers import plain_trigger
 from tests.integration.platform.org_rows import digest_rows
 
 THEIRS = OrgName("theirs")
@@ -78,11 +79,14 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
         )
         await api.runs.create_run(create_run())
         await api.tasks.deploy_task(deploy())
+        await api.triggers.deploy_trigger(plain_trigger())
         chosen.org = THEIRS
         for run in ("r1", f"{KNOWN}-run", f"{CANARY}-run"):
             await api.runs.create_run(create_run(run))
         for word in (KNOWN, CANARY):
             await api.tasks.deploy_task(deploy(version=f"{word}-version"))
+            for name in ("nightly", f"{word}-trigger"):
+                await api.triggers.deploy_trigger(plain_trigger(name, version=f"{word}-version"))
         chosen.org = ORG
         yield api
 
@@ -115,6 +119,7 @@ def foreign_values(api: ApiUnderTest) -> Mapping[str, str]:
         "project": f"{KNOWN}-project",
         "run": f"{KNOWN}-run",
         "version": f"{KNOWN}-version",
+        "trigger": f"{KNOWN}-trigger",
         "uri": f"{api.blobs.base}/{THEIRS}/{PROJECT}/{DOMAIN}/{KNOWN}-run/a0/inputs.pb",
     }
 

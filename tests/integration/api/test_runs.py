@@ -153,17 +153,6 @@ async def test_a_run_in_an_unknown_project_or_domain_is_refused(api: ApiUnderTes
         assert "nowhere" in message
 
 
-async def test_run_of_a_trigger_is_refused_with_the_remedy(api: ApiUnderTest) -> None:
-    request = CreateRunRequest(run_id=run_id())
-    request.trigger_name.project, request.trigger_name.domain = PROJECT, DOMAIN
-    request.trigger_name.name, request.trigger_name.task_name = "nightly", "env.main"
-
-    code, message = await refusal(api.runs.create_run(request))
-
-    assert code is Code.UNIMPLEMENTED
-    assert "task_id" in message
-
-
 async def test_run_with_named_notifications_is_refused(api: ApiUnderTest) -> None:
     named, inline = create_run(), create_run()
     named.run_spec.notification_rule_name = "nightly"

@@ -60,6 +60,7 @@ from tests.integration.api.requests import (
     enqueue_condition,
     refusal,
 )
+from tests.integration.api.triggers import plain_trigger
 
 OTHER = "other"
 IN_PROJECT = (Grant(EVERYTHING, PROJECT),)
@@ -99,6 +100,9 @@ async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterato
                 else:
                     request.task_id.project = project
                     await api.tasks.deploy_task(request)
+            trigger = plain_trigger()
+            trigger.name.project = project
+            await api.triggers.deploy_trigger(trigger)
         await api.actions.enqueue(enqueue_condition("cond"))
         for project in (OTHER, PROJECT):  # the ids of the last ones are kept
             bound = await call(

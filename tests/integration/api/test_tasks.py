@@ -14,7 +14,7 @@ from flyteidl2.project.project_service_pb2 import (
     ProjectState,
     UpdateProjectRequest,
 )
-from flyteidl2.task.task_definition_pb2 import TaskName, TaskTrigger
+from flyteidl2.task.task_definition_pb2 import TaskName
 from flyteidl2.task.task_service_pb2 import (
     GetTaskDetailsRequest,
     ListTasksRequest,
@@ -57,18 +57,6 @@ async def test_an_unknown_task_is_not_found(api: ApiUnderTest) -> None:
 
     assert code is Code.NOT_FOUND
     assert "env.nobody" in message
-
-
-async def test_deploy_with_triggers_is_refused_with_the_remedy(api: ApiUnderTest) -> None:
-    request = deploy()
-    trigger = TaskTrigger(name="nightly")
-    trigger.spec.active = True
-    request.triggers.append(trigger)
-
-    code, message = await refusal(api.tasks.deploy_task(request))
-
-    assert code is Code.UNIMPLEMENTED
-    assert "triggers" in message
 
 
 async def test_the_latest_version_of_each_task_is_listed(api: ApiUnderTest) -> None:

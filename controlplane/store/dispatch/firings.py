@@ -1,0 +1,104 @@
+"""Finds and locks triggers that are due, and writes how far each has come."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from controlplane.core.triggers import DueTrigger, TriggerRow
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.resources.specs import find_specs
+from controlplane.store.resources.triggers import (
+    KEYS,
+    PROGRESS,
+    SAME_KEY,
+    key_arrays,
+    parse_trigger,
+    progress_arrays,
+)
+from controlplane.store.statements import given, statement
+from shared.model.ids import Digest, OrgName
+
+_ORGS = statement("""
+SELECT DISTINCT org FROM triggers WHERE wake_at IS NOT NULL AND wake_at <= :now
+""")
+
+_NEXT = statement("""
+SELECT wake_at FROM triggers WHERE wake_at IS NOT NULL AND wake_at > :now ORDER BY wake_at LIMIT 1
+""")
+
+# The locked rows are few; their specs are joined only then. A trigger that another replica or a
+# caller has locked is read again in the next pass.
+_LOCK_DUE = statement("""
+WITH due AS MATERIALIZED (
+    SELECT t.* FROM triggers t
+    WHERE t.org = :org AND t.wake_at IS NOT NULL AND t.wake_at <= :now
+    ORDER BY t.org, t.wake_at LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT d.*, s.body AS spec_body, k.spec AS task_spec
+FROM due d
+CROSS JOIN LATERAL (
+    SELECT s.body FROM specs s WHERE s.org = d.org AND s.digest = d.spec LIMIT 1
+) s
+LEFT JOIN LATERAL (
+    SELECT k.spec FROM tasks k
+    WHERE k.org = d.org AND k.project = d.project AND k.domain = d.domain
+      AND k.name = d.task_name AND k.version = d.task_version LIMIT 1
+) k ON true
+""")
+
+_ADVANCE = statement(f"""
+{given(**KEYS, **PROGRESS)}
+UPDATE triggers t
+SET triggered_at = n.triggered_at, fire_at = n.fire_at, wake_at = n.wake_at, late = n.late,
+    skipped = n.skipped, error = n.error, error_at = n.error_at
+FROM n WHERE {SAME_KEY}
+""")
+
+# Deleted triggers keep their revisions readable for a while; then their names begin again at 1.
+_FORGET = statement("""
+WITH gone AS (
+    SELECT org, project, domain, task_name, name FROM triggers
+    WHERE deleted_at IS NOT NULL AND deleted_at < :before_at
+    ORDER BY deleted_at LIMIT :most FOR UPDATE SKIP LOCKED
+), revisions AS (
+    DELETE FROM trigger_revisions t USING gone n
+    WHERE t.org = n.org AND t.project = n.project AND t.domain = n.domain
+      AND t.task_name = n.task_name AND t.name = n.name
+)
+DELETE FROM triggers t USING gone n
+WHERE t.org = n.org AND t.project = n.project AND t.domain = n.domain
+  AND t.task_name = n.task_name AND t.name = n.name
+RETURNING t.org
+""")
+
+
+async def list_due_orgs(tx: FleetTx, now: datetime) -> Sequence[OrgName]:
+    """List the orgs with triggers that are due."""
+    rows = await tx.connection.execute(_ORGS, {"now": now})
+    return sorted(OrgName(row.org) for row in rows)
+
+
+async def find_next_wake(tx: FleetTx, now: datetime) -> datetime | None:
+    """Return when the next trigger after ``now`` is due; None if none is."""
+    row = (await tx.connection.execute(_NEXT, {"now": now})).one_or_none()
+    return None if row is None else row.wake_at
+
+
+async def lock_due(tx: OrgTx, now: datetime, *, most: int) -> Sequence[DueTrigger]:
+    """Lock due triggers of the org that no other transaction has locked, the oldest instant first."""
+    rows = await tx.rows(_LOCK_DUE, {"now": now, "most": most})
+    digests = {Digest(row.task_spec) for row in rows if row.task_spec is not None}
+    bodies = await find_specs(tx, digests) if digests else {}
+    return [DueTrigger(parse_trigger(row), row.fire_at, bodies.get(row.task_spec)) for row in rows]
+
+
+async def save_progress(tx: OrgTx, rows: Sequence[TriggerRow]) -> None:
+    """Write what firing changed of triggers that this transaction has locked."""
+    if rows:
+        keys = key_arrays([row.key for row in rows])
+        await tx.execute(_ADVANCE, {**keys, **progress_arrays(rows)})
+
+
+async def forget_deleted(tx: FleetTx, before: datetime, *, most: int) -> int:
+    """Delete triggers that were deleted before ``before``, with their revisions; return how many."""
+    found = await tx.connection.execute(_FORGET, {"before_at": before, "most": most})
+    return len(found.all())
