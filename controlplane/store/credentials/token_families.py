@@ -60,6 +60,18 @@ UPDATE token_families f SET revoked_at = :now, revoked_because = :because
 FROM page WHERE f.family_id = page.family_id
 RETURNING f.family_id
 """)
+_REVOKE_AT = statement("""
+WITH page AS MATERIALIZED (
+    SELECT f.family_id FROM provider_logins l
+    JOIN token_families f ON f.org = :org AND f.subject = 'user:' || l.user_id
+    WHERE l.org = :org AND l.provider_id = :provider_id
+      AND f.revoked_at IS NULL AND f.expires_at > :now
+    ORDER BY f.family_id LIMIT :most FOR UPDATE OF f
+)
+UPDATE token_families f SET revoked_at = :now, revoked_because = :because
+FROM page WHERE f.family_id = page.family_id
+RETURNING f.family_id
+""")
 _LIVE = statement(f"""
 SELECT {_FAMILY}, f.created_at, f.used_at FROM token_families f
 WHERE f.org = :org AND f.subject = :subject AND f.revoked_at IS NULL AND f.expires_at > :now
@@ -134,6 +146,22 @@ async def revoke_of_other_providers(
     """Revoke up to ``most`` logins in an org that began at no provider of its own; return how many."""
     values = {"org": org, "because": because, "now": now, "most": most}
     rows = (await tx.connection.execute(_REVOKE_OTHERS, values)).all()
+    await revoke_all(tx, org, CredentialKind.LOGIN, [str(row.family_id) for row in rows], now)
+    return len(rows)
+
+
+async def revoke_at_provider(
+    tx: FleetTx, org: OrgName, provider: UUID, because: str, now: datetime, *, most: int
+) -> int:
+    """Revoke up to ``most`` logins in an org of people who logged in at a provider; return how many."""
+    values = {
+        "org": org,
+        "provider_id": provider,
+        "because": because,
+        "now": now,
+        "most": most,
+    }
+    rows = (await tx.connection.execute(_REVOKE_AT, values)).all()
     await revoke_all(tx, org, CredentialKind.LOGIN, [str(row.family_id) for row in rows], now)
     return len(rows)
 

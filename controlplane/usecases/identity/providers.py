@@ -35,6 +35,7 @@ from controlplane.core.identity_providers import (
     parse_issuer,
     parse_scopes,
 )
+from controlplane.store.credentials import token_families
 from controlplane.store.database import Database, FleetTx, OrgTx
 from controlplane.store.identity import (
     browser_sessions,
@@ -55,6 +56,8 @@ from shared.model.ids import OrgName
 log = logging.getLogger(__name__)
 
 _MAX_SECRET = 4_096
+_PAGE = 200
+_REMOVED = "the identity provider was removed or disabled"
 
 
 class IdentityProviders:
@@ -177,12 +180,12 @@ class IdentityProviders:
             changed = replace(row, settings=checked, sealed_secret=sealed, version=row.version + 1)
             await self._record(tx, caller, "identity_provider.update", changed)
         if not checked.is_enabled:
-            await self._end_sessions(provider)
+            await self._end_logins(caller.org, provider)
         return _describe(changed)
 
     async def delete(self, caller: Caller, provider: UUID) -> None:
         """
-        Remove a provider; sessions that began there end, members stay.
+        Remove a provider; its people's sessions and programs are logged out, members stay.
 
         NotFoundError; ConflictError: the org requires its own provider, and this is the last.
         """
@@ -193,7 +196,7 @@ class IdentityProviders:
             await store.delete_provider(tx, provider)
             await _require_enabled(tx, org)
             await self._record(tx, caller, "identity_provider.delete", row)
-        await self._end_sessions(provider)
+        await self._end_logins(caller.org, provider)
 
     async def find(self, org: OrgName, provider: UUID) -> Provider:
         """Return an enabled provider with its secret, for a login; NotFoundError."""
@@ -231,9 +234,26 @@ class IdentityProviders:
             ]
         return found
 
-    async def _end_sessions(self, provider: UUID) -> None:
+    async def _end_logins(self, org: OrgName, provider: UUID) -> None:
+        """
+        End what people began at a provider: logins of programs in the org, then browser sessions.
+
+        The rows of ``provider_logins`` go last: if this process dies before, the next check of a
+        person's groups ends the rest.
+        """
+        ended, revoked = 0, _PAGE
+        while revoked == _PAGE:
+            async with self._database.for_fleet("revoke the logins of a provider") as fleet:
+                revoked = await token_families.revoke_at_provider(
+                    fleet, org, provider, _REMOVED, self._clock.now(), most=_PAGE
+                )
+            ended += revoked
         async with self._database.for_fleet("end the sessions of a provider") as fleet:
             await _end_all(fleet, provider)
+        log.info(
+            "logins of a provider ended",
+            extra={"org": org, "provider": str(provider), "logins_ended": ended},
+        )
 
     def _parse(self, settings: ProviderSettings) -> ProviderSettings:
         client_id = settings.client_id.strip()
