@@ -1,5 +1,5 @@
 """
-The resource API: projects, tasks, runs, actions and attempts over plain HTTP and JSON.
+The resource API: projects, tasks, runs, actions, settings and secrets over plain HTTP and JSON.
 
 Each route of ``routes`` is one RPC of flyteidl2, written as a method and a path: ``requests`` builds
 the RPC's message from the path, the query and the body, the RPC's own interceptors and method answer

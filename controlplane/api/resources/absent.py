@@ -13,7 +13,8 @@ _RUNS = f"executions are runs here: {_DOMAIN}runs"
 _ACTIONS = f"node executions are actions of a run here: {_DOMAIN}runs/{{run}}/actions"
 _ATTEMPTS = f"task executions are attempts of an action here: {_DOMAIN}runs/{{run}}/actions/{{action}}/attempts"
 _SETTINGS = (
-    "attributes are settings here: use flyteidl2's SettingsService, or `flyte edit settings`"
+    f"attributes are settings here: {BASE}settings, {BASE}domains/{{domain}}/settings and"
+    f" {_DOMAIN}settings"
 )
 
 _PLACES: Mapping[str, str] = {

@@ -40,14 +40,23 @@ class Answer:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-def render_message(response: Message) -> Answer:
-    """Write a message as protobuf JSON."""
-    return Answer(200, JSON_CODEC.encode(response), [_JSON])
+def render_message(route: Route, part: Any) -> Answer:
+    """Write a message as protobuf JSON: 201 if it was created, 204 if it has no fields."""
+    headers = [_JSON]
+    if route.has_etag and part.version:
+        headers.append((b"etag", f'"{part.version}"'.encode()))
+    if route.is_create:
+        return Answer(201, JSON_CODEC.encode(part), headers)
+    if not part.DESCRIPTOR.fields:
+        return Answer(204, b"")
+    return Answer(200, JSON_CODEC.encode(part), headers)
 
 
 def pick(route: Route, response: Any) -> Any:
     """Return the part of a response that the route answers with."""
     part = getattr(response, route.answer) if route.answer else response
+    if not isinstance(part, Message):
+        part = part[-1]
     for field, _ in part.ListFields() if route.only else ():
         if field.name not in route.only:
             part.ClearField(field.name)

@@ -4,7 +4,7 @@ Finds the route of a method and a path.
 Segments are separated before they are decoded, so that a name may hold a ``/``, as ``%2F``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -16,7 +16,7 @@ from controlplane.core.errors import InvalidError
 class Found:
     """The routes of a path, by their method, and the values of the path's parameters."""
 
-    routes: Mapping[str, Route]
+    routes: Mapping[str, Sequence[Route]]
     values: Mapping[str, str]
 
 
@@ -24,7 +24,7 @@ class Found:
 class _Node:
     """The routes that share the first segments of their path."""
 
-    routes: dict[str, Route] = field(default_factory=dict)
+    routes: dict[str, list[Route]] = field(default_factory=dict)
     literals: dict[str, "_Node"] = field(default_factory=dict)
     parameters: dict[str, "_Node"] = field(default_factory=dict)
     """By the verb that ends the segment, "" without one."""
@@ -40,7 +40,7 @@ class Paths:
             node = self._root
             for segment in (BASE + route.path).split("/")[1:]:
                 node = self._below(node, segment)
-            node.routes[route.method] = route
+            node.routes.setdefault(route.method, []).append(route)
 
     def _below(self, node: _Node, segment: str) -> _Node:
         if not segment.startswith("{"):

@@ -1,6 +1,7 @@
 """Builds an RPC's message from the path, the query and the body of an HTTP request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -8,30 +9,108 @@ from flyteidl2.common.list_pb2 import ListRequest, Sort
 from google.protobuf.message import Message
 
 from controlplane.api.convert.lists import render_filters
-from controlplane.api.resources.routes import Listed, Route
+from controlplane.api.resources.routes import Listed, PageOnly, Route
+from controlplane.api.wire import JSON_CODEC
 from controlplane.core import filter_text
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Test
 from controlplane.core.page_tokens import bind_token, open_token
 
-_LIST_PARAMETERS = ("filters", "sort_by.key", "sort_by.direction", "limit", "token")
+_PAGE_PARAMETERS = ("limit", "token")
+_LIST_PARAMETERS = ("filters", "sort_by.key", "sort_by.direction", *_PAGE_PARAMETERS)
+_ETAG_DIGITS = 19
 _DIRECTIONS = {"ASCENDING": Sort.ASCENDING, "DESCENDING": Sort.DESCENDING}
 _MAX_QUOTED = 100  # characters of a parameter in an error message
 
 
-def build_request(
-    route: Route, message: Message, values: Mapping[str, str], query: Mapping[str, str]
-) -> None:
-    """Fill ``message`` from the parameters of the path and of the query; InvalidError."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its route, and the values of its path, query and header, and its body."""
+
+    route: Route
+    values: Mapping[str, str]
+    query: Mapping[str, str]
+    header: str = ""
+    body: bytes = b""
+
+
+def choose(routes: Sequence[Route], query: Mapping[str, str], headers: Mapping[str, str]) -> Route:
+    """Return the first route whose condition holds; InvalidError for a flag that is no boolean."""
+    for route in routes:
+        if route.flag and route.flag in query:
+            if query[route.flag] not in ("true", "false"):
+                raise InvalidError(f"{route.flag}: is {query[route.flag]!r}; send true or false")
+            if query[route.flag] == "true":
+                return route
+        elif not route.flag and (route.header is None or route.header.name in headers):
+            return route
+    return routes[-1]
+
+
+def build_request(call: Call, message: Message) -> None:
+    """Fill ``message`` from the body, the path, the query and the header; InvalidError."""
+    route = call.route
+    if route.body is not None:
+        _fill_body(call, message, route.body)
+    if route.present:
+        getattr(message, route.present).SetInParent()
     for name, path in route.fills.items():
-        _set(message, path, values[name])
+        _set(message, path, call.values[name])
+    if route.header is not None:
+        value = parse_etag(route.header.name, call.header) if route.header.is_etag else call.header
+        _set(message, route.header.field, value)
     if route.listed is not None:
-        _fill_list(route.listed, message, query, list_question(route, values, query))
+        _fill_list(route.listed, message, call.query, list_question(call))
 
 
-def list_parameters(route: Route) -> list[str]:
-    """Return the names of the query parameters that a route takes."""
-    return [] if route.listed is None else [*_LIST_PARAMETERS, *route.listed.equals]
+def list_parameters(routes: Sequence[Route]) -> list[str]:
+    """Return the names of the query parameters that the routes of a method and path take."""
+    found: list[str] = []
+    for route in routes:
+        if isinstance(route.listed, Listed):
+            found += [*_LIST_PARAMETERS, *route.listed.equals]
+        elif route.listed is not None:
+            found += _PAGE_PARAMETERS
+        if route.flag:
+            found.append(route.flag)
+    return found
+
+
+def parse_etag(name: str, value: str) -> int:
+    """Parse the version in an entity tag, such as ``"3"``."""
+    text = value.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < _ETAG_DIGITS):
+        raise InvalidError(f"{name}: is {value[:_MAX_QUOTED]!r}; send the etag that was read")
+    return int(text)
+
+
+def _fill_body(call: Call, message: Any, part: str) -> None:
+    """Parse the body into the message or a part of it; what the path names is not in the body."""
+    into = getattr(message, part) if part else message
+    body = call.body.strip()
+    if body:
+        if not body.startswith(b"{"):
+            raise InvalidError("the body is not a JSON object")
+        JSON_CODEC.decode(body, into)
+    if part:
+        into.SetInParent()
+    for name, path in call.route.fills.items():
+        first, _, below = path.partition(".")
+        if first == part:
+            given = getattr(into, below)
+            if given not in ("", call.values[name]):
+                raise InvalidError(f"{below}: is not the one of the path; leave it out of the body")
+        elif taken := _find_set(message, first):
+            raise InvalidError(f"{taken}: is named by the path; leave it out of the body")
+
+
+def _find_set(message: Any, name: str) -> str | None:
+    """Return the field that is set, of a field and those that exclude it; None if none is."""
+    chosen = message.DESCRIPTOR.fields_by_name[name].containing_oneof
+    if chosen is not None:
+        found: str | None = message.WhichOneof(chosen.name)
+        return found
+    return name if message.HasField(name) else None
 
 
 def parse_query(raw: bytes, known: list[str]) -> Mapping[str, str]:
@@ -60,27 +139,28 @@ def parse_query(raw: bytes, known: list[str]) -> Mapping[str, str]:
     return found
 
 
-def list_question(route: Route, values: Mapping[str, str], query: Mapping[str, str]) -> list[str]:
+def list_question(call: Call) -> list[str]:
     """Return what a page token belongs to: the list, its filters and its order."""
-    asked = [f"{name}={value}" for name, value in sorted(query.items()) if name not in _OF_A_PAGE]
-    return [route.rpc, *(values[name] for name in route.fills), *asked]
+    query = sorted(call.query.items())
+    asked = [f"{name}={value}" for name, value in query if name not in _PAGE_PARAMETERS]
+    return [call.route.rpc, *(call.values[name] for name in call.route.fills), *asked]
 
 
-def bind_page(
-    route: Route, answer: Any, values: Mapping[str, str], query: Mapping[str, str]
-) -> None:
+def bind_page(call: Call, answer: Any) -> None:
     """Bind the token of a list's answer to the question."""
-    if route.listed is not None:
-        answer.token = bind_token(answer.token, list_question(route, values, query))
+    if call.route.listed is not None:
+        answer.token = bind_token(answer.token, list_question(call))
 
 
-_OF_A_PAGE = frozenset({"limit", "token"})
-
-
-def _fill_list(listed: Listed, message: Any, query: Mapping[str, str], question: list[str]) -> None:
-    into = message if listed.is_text else message.request
+def _fill_list(
+    listed: Listed | PageOnly, message: Any, query: Mapping[str, str], question: list[str]
+) -> None:
+    of_request = isinstance(listed, PageOnly) or listed.is_text
+    into = message if of_request else message.request
     into.limit = _parse_limit(query)
     into.token = open_token(query.get("token", ""), question)
+    if isinstance(listed, PageOnly):
+        return
     _fill_order(listed, into, query)
     if listed.is_text:
         into.filters = query.get("filters", "")
@@ -128,8 +208,8 @@ def _parse_limit(query: Mapping[str, str]) -> int:
     return min(int(given[:10]), MAX_LIMIT)
 
 
-def _set(message: Any, path: str, value: str) -> None:
-    """Set a field of text by its dotted path."""
+def _set(message: Any, path: str, value: object) -> None:
+    """Set a field by its dotted path."""
     *above, last = path.split(".")
     for name in above:
         message = getattr(message, name)

@@ -5,7 +5,7 @@ A path is below ``/api/v1/orgs/{org}/``. Every name in braces is a parameter of 
 ``{org}`` a field of the message (``fills``). A last segment may end with a verb: ``{run}:abort``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.api.resources import fields
@@ -17,6 +17,8 @@ _RUN = "flyteidl2.workflow.RunService"
 _TASK = "flyteidl2.task.TaskService"
 _PROJECT = "flyteidl2.project.ProjectService"
 _DATA = "flyteidl2.dataproxy.DataProxyService"
+_SETTINGS = "flyteidl2.settings.SettingsService"
+_SECRET = "flyteidl2.secret.SecretService"  # noqa: S105
 
 _IN_DOMAIN = "projects/{project}/domains/{domain}/"
 _OF_RUN = _IN_DOMAIN + "runs/{run}"
@@ -38,14 +40,35 @@ class Listed:
     """The RPC takes filters as text, and all five on the request itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class PageOnly:
+    """A list that takes ``limit`` and ``token`` only, on the request itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of the request that selects a route, and the field of the message that it fills."""
+
+    name: str
+    field: str
+    is_etag: bool = False
+    """It holds a version, in quotes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """
-    One route.
+    One route; of several with the same method and path, the first whose condition holds answers.
+
+    ``header``, ``flag``: the condition: the request has the header, or the query ``flag=true``.
 
     ``fills``: fields of the message, as dotted paths, by the parameters of the path.
     ``answer``: the field of the response that is the answer, "" for all of it; ``only``: the
-    fields of it that are written, if not all.
+    fields of it that are written, if not all. Of a repeated field, the last one is the answer.
+
+    ``body``: the field of the message that the body is, "" for all of it; None: there is no body.
+    ``present``: a field that is there even if nothing in it is filled.
+    ``is_create``: the answer is 201. ``has_etag``: the answer's version is its ``etag``.
     """
 
     method: str
@@ -53,9 +76,15 @@ class Route:
     rpc: str
     about: str
     fills: Mapping[str, str]
-    listed: Listed | None = None
+    listed: Listed | PageOnly | None = None
     answer: str = ""
     only: Sequence[str] = ()
+    header: Header | None = None
+    flag: str = ""
+    body: str | None = None
+    present: str = ""
+    is_create: bool = False
+    has_etag: bool = False
 
 
 _PROJECT_ID = {"project": "project_id.name", "domain": "project_id.domain"}
@@ -76,7 +105,180 @@ _TASK_ID = {
     "version": "task_id.version",
 }
 
+_KEYS: Sequence[tuple[str, Mapping[str, str]]] = (
+    ("", {}),
+    ("domains/{domain}/", {"domain": "key.domain"}),
+    (_IN_DOMAIN, {"project": "key.project", "domain": "key.domain"}),
+)
+_SCOPES: Sequence[tuple[str, Mapping[str, str]]] = (
+    ("", {}),
+    ("domains/{domain}/", {"domain": "domain"}),
+    (_IN_DOMAIN, {"project": "project", "domain": "domain"}),
+)
+
+
+def _settings() -> Iterator[Route]:
+    for prefix, key in _KEYS:
+        path = prefix + "settings"
+        yield Route(
+            method="GET",
+            path=path,
+            rpc=f"{_SETTINGS}/GetSettings",
+            about="Get the settings in force, each with the level that it is from.",
+            fills=key,
+            flag="effective",
+            present="key",
+            answer="settingsRecord",
+        )
+        yield Route(
+            method="GET",
+            path=path,
+            rpc=f"{_SETTINGS}/GetSettingsForEdit",
+            about="Get the settings of this level alone; version 0, and no etag, if it has none.",
+            fills=key,
+            present="key",
+            answer="levels",
+            has_etag=True,
+        )
+        yield Route(
+            method="PUT",
+            path=path,
+            rpc=f"{_SETTINGS}/UpdateSettings",
+            about="Replace the settings of this level, if they still have the version in if-match.",
+            fills=key,
+            header=Header("if-match", "version", is_etag=True),
+            body="settings",
+            present="key",
+            answer="settingsRecord",
+            has_etag=True,
+        )
+        yield Route(
+            method="PUT",
+            path=path,
+            rpc=f"{_SETTINGS}/CreateSettings",
+            about="Store the first settings of this level.",
+            fills=key,
+            body="settings",
+            present="key",
+            answer="settingsRecord",
+            is_create=True,
+            has_etag=True,
+        )
+
+
+def _secrets() -> Iterator[Route]:
+    for prefix, scope in _SCOPES:
+        named = {name: f"id.{field}" for name, field in scope.items()} | {"secret": "id.name"}
+        yield Route(
+            method="GET",
+            path=prefix + "secrets",
+            rpc=f"{_SECRET}/ListSecrets",
+            about="List secrets: their names and types, never values.",
+            fills=scope,
+            listed=PageOnly(),
+        )
+        path = prefix + "secrets/{secret}"
+        yield Route(
+            method="GET",
+            path=path,
+            rpc=f"{_SECRET}/GetSecret",
+            about="Get a secret: its name and type, never its value.",
+            fills=named,
+            answer="secret",
+        )
+        for method, verb, about in (
+            ("POST", "CreateSecret", "Create a secret."),
+            ("PUT", "UpdateSecret", "Replace the value of a secret."),
+        ):
+            yield Route(
+                method=method,
+                path=path,
+                rpc=f"{_SECRET}/{verb}",
+                about=about,
+                fills=named,
+                body="secret_spec",
+                is_create=method == "POST",
+            )
+        yield Route(
+            method="DELETE",
+            path=path,
+            rpc=f"{_SECRET}/DeleteSecret",
+            about="Delete a secret.",
+            fills=named,
+        )
+
+
 ROUTES: Sequence[Route] = (
+    Route(
+        method="POST",
+        path="projects",
+        rpc=f"{_PROJECT}/CreateProject",
+        about="Create a project.",
+        fills={},
+        body="project",
+        is_create=True,
+    ),
+    Route(
+        method="PUT",
+        path="projects/{project}",
+        rpc=f"{_PROJECT}/UpdateProject",
+        about="Replace a project's name, description, labels and state.",
+        fills={"project": "project.id"},
+        body="project",
+    ),
+    Route(
+        method="PUT",
+        path=_OF_TASK + "/versions/{version}",
+        rpc=f"{_TASK}/DeployTask",
+        about="Deploy a version of a task; the same again changes nothing, another is refused.",
+        fills=_TASK_ID,
+        body="",
+    ),
+    Route(
+        method="POST",
+        path=_IN_DOMAIN + "runs",
+        rpc=f"{_RUN}/CreateRun",
+        about="Create the run of this name, once however often it is sent.",
+        fills={"project": "run_id.project", "domain": "run_id.domain"},
+        header=Header("idempotency-key", "run_id.name"),
+        body="",
+        answer="run",
+        is_create=True,
+    ),
+    Route(
+        method="POST",
+        path=_IN_DOMAIN + "runs",
+        rpc=f"{_RUN}/CreateRun",
+        about="Create a run, with a name of the server's.",
+        fills=_PROJECT_ID,
+        body="",
+        answer="run",
+        is_create=True,
+    ),
+    Route(
+        method="POST",
+        path=_OF_RUN + ":abort",
+        rpc=f"{_RUN}/AbortRun",
+        about="Abort a run.",
+        fills=_RUN_ID,
+        body="",
+    ),
+    Route(
+        method="POST",
+        path=_OF_ACTION + ":abort",
+        rpc=f"{_RUN}/AbortAction",
+        about="Abort an action.",
+        fills=_ACTION_ID,
+        body="",
+    ),
+    Route(
+        method="POST",
+        path=_OF_ACTION + ":signal",
+        rpc=f"{_RUN}/SignalEvent",
+        about="Answer a condition that a run waits for.",
+        fills=_ACTION_ID,
+        body="",
+    ),
     Route(
         method="GET",
         path="projects",
@@ -166,4 +368,6 @@ ROUTES: Sequence[Route] = (
         about="Get the inputs and outputs of an action.",
         fills=_ACTION_ID,
     ),
+    *_settings(),
+    *_secrets(),
 )

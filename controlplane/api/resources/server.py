@@ -4,8 +4,7 @@ Serves the resource API below ``/api/v1/``: finds the route, has its RPC answer,
 Runs the RPC's interceptors and method in this process, without a second HTTP call.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
@@ -19,11 +18,13 @@ from controlplane.api import headers
 from controlplane.api.errors import answer_for
 from controlplane.api.headers import BadHeaderError
 from controlplane.api.interceptors import REQUEST_ID_HEADER
-from controlplane.api.resources import requests
+from controlplane.api.resources import bodies, requests
 from controlplane.api.resources.absent import explain_path
 from controlplane.api.resources.answers import Answer, pick, render_error, render_message
+from controlplane.api.resources.bodies import BodyRefusedError
 from controlplane.api.resources.paths import Found, Paths
-from controlplane.api.resources.routes import BASE, ROUTES, Route
+from controlplane.api.resources.requests import Call
+from controlplane.api.resources.routes import BASE, ROUTES
 from controlplane.api.server import Bound, PublicApi, method_info
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnbuiltError
@@ -39,15 +40,6 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request: its route, and the values of its path and query."""
-
-    route: Route
-    values: Mapping[str, str]
-    query: Mapping[str, str]
-
-
 class ResourceApi:
     """The ASGI application for all paths below ``/api/v1/``."""
 
@@ -58,21 +50,33 @@ class ResourceApi:
         self._paths = Paths(ROUTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del receive  # no route reads a body yet
-        answer = await self._answer(scope)
+        answer = await self._answer(scope, receive)
         head = {"type": "http.response.start", "status": answer.status}
         await send({**head, "headers": list(answer.headers)})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         request_id: list[tuple[bytes, bytes]] = []
         try:
             found = self._find(scope)
-            route = found.routes.get(scope["method"])
-            if route is None:
+            routes = found.routes.get(scope["method"])
+            if routes is None:
                 return _refuse_method(scope["method"], found)
-            query = requests.parse_query(scope["query_string"], requests.list_parameters(route))
-            return await self._call(scope, _Call(route, found.values, query), request_id)
+            query = requests.parse_query(scope["query_string"], requests.list_parameters(routes))
+            given = _headers(scope)
+            route = requests.choose(routes, query, given)
+            call = Call(
+                route,
+                found.values,
+                query,
+                header="" if route.header is None else given[route.header.name],
+                body=b"" if route.body is None else await bodies.read(given, receive),
+            )
+            return await self._call(scope, call, given, request_id)
+        except BodyRefusedError as error:
+            return render_error(
+                ConnectError(Code.INVALID_ARGUMENT, str(error)), status=error.status
+            )
         except Exception as error:  # noqa: BLE001 - answer_for logs what is a bug
             name = uuid4().hex
             answered = answer_for(error, rpc=scope["path"][:_MAX_QUOTED], request_id=name)
@@ -93,12 +97,12 @@ class ResourceApi:
         return found
 
     async def _call(
-        self, scope: Scope, call: _Call, request_id: list[tuple[bytes, bytes]]
+        self, scope: Scope, call: Call, given: Headers, request_id: list[tuple[bytes, bytes]]
     ) -> Answer:
         bound = self._bound[call.route.rpc]
         message = GetMessageClass(bound.method.input_type)()
-        requests.build_request(call.route, message, call.values, call.query)
-        context = _context(scope, bound)
+        requests.build_request(call, message)
+        context = _context(scope, bound, given)
         answer = self._interceptors.unary(bound.rpc, _within(call.values["org"], bound.function))
         try:
             response = await answer(message, context)
@@ -106,8 +110,8 @@ class ResourceApi:
             if name := context.response_headers().get(REQUEST_ID_HEADER):
                 request_id.append(_request_id(name))
         part = pick(call.route, response)
-        requests.bind_page(call.route, part, call.values, call.query)
-        return render_message(part)
+        requests.bind_page(call, part)
+        return render_message(call.route, part)
 
 
 def _within(
@@ -123,18 +127,20 @@ def _within(
     return answer
 
 
-def _context(scope: Scope, bound: Bound) -> RequestContext[Any, Any]:
+def _headers(scope: Scope) -> Headers:
     try:
         headers.check(scope["headers"])
     except BadHeaderError as error:
         raise InvalidError(str(error)) from error
+    return Headers([(name.decode("latin-1"), value.decode()) for name, value in scope["headers"]])
+
+
+def _context(scope: Scope, bound: Bound, given: Headers) -> RequestContext[Any, Any]:
     client = scope.get("client")
     return RequestContext(
         method=method_info(bound.method),
         http_method=scope["method"],
-        request_headers=Headers(
-            [(name.decode("latin-1"), value.decode()) for name, value in scope["headers"]]
-        ),
+        request_headers=given,
         client_address=f"{client[0]}:{client[1]}" if client else None,
     )
 
