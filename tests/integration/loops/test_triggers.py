@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from flyteidl2.settings.settings_definition_pb2 import Settings, SettingsKey, SettingState
+from flyteidl2.settings.settings_service_pb2 import CreateSettingsRequest
 from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.trigger.trigger_service_pb2 import DeleteTriggersRequest, UpdateTriggersRequest
 from flyteidl2.workflow.run_definition_pb2 import RunSource
@@ -19,7 +21,8 @@ from controlplane.loops.triggers import KEEP_DELETED, PAGE, TriggerScheduler
 from controlplane.store.notify.notifications import listen
 from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
-from tests.integration.api.client import ApiUnderTest
+from shared.model.phases import Phase
+from tests.integration.api.client import DOMAIN, PROJECT, ApiUnderTest
 from tests.integration.api.requests import project_id
 from tests.integration.api.triggers import (
     deploy_scheduled,
@@ -73,6 +76,42 @@ async def test_scheduled_run_has_all_that_its_trigger_says(
     [(limit,)] = await rows(api, "SELECT max_action_concurrency FROM runs")
     assert limit == 7
     assert (await details(api)).status.triggered_at.ToDatetime(tzinfo=instant.tzinfo) == clock.time
+
+
+async def test_settings_of_the_project_apply_when_the_run_starts(
+    api: ApiUnderTest, clock: SetClock
+) -> None:
+    await api.tasks.deploy_task(deploy_scheduled(of_task()))
+    settings = Settings()
+    settings.labels.state = SettingState.SETTING_STATE_VALUE
+    settings.labels.map_value.entries["team"] = "later"
+    await api.settings.create_settings(
+        CreateSettingsRequest(key=SettingsKey(domain=DOMAIN, project=PROJECT), settings=settings)
+    )
+    clock.time = await first_instant(api)
+
+    assert await make(api, clock).run_once() == 1
+
+    [run] = (await api.runs.list_runs(ListRunsRequest(trigger_name=trigger_name()))).runs
+    assert run.labels == {"team": "later"}
+
+
+async def test_root_of_a_scheduled_run_takes_no_cached_result(
+    api: ApiUnderTest, clock: SetClock
+) -> None:
+    request = deploy_scheduled(of_task())
+    metadata = request.spec.task_template.metadata
+    metadata.discoverable, metadata.discovery_version = True, "1"
+    await api.tasks.deploy_task(request)
+    clock.time = await first_instant(api)
+    assert await make(api, clock).run_once() == 1
+    [first] = await claim_all(api, clock.time)
+    await api.report(first, Phase.RUNNING, Phase.SUCCEEDED)
+    clock.time += MINUTE
+
+    assert await make(api, clock).run_once() == 1
+
+    assert len(await claim_all(api, clock.time)) == 1
 
 
 async def test_pass_before_the_instant_starts_nothing(api: ApiUnderTest, clock: SetClock) -> None:
