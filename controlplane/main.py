@@ -61,6 +61,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
+from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.deliveries import TRIES, Deliveries
 from controlplane.usecases.explanations import Explanations
@@ -209,6 +210,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 projects=projects,
                 runs=runs,
                 secrets=secrets,
+                cache=CacheEntries(database, clock, data.access),
                 settings=settings_of_runs,
                 triggers=triggers,
                 clock=clock,

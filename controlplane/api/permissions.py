@@ -66,9 +66,9 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ReleaseReservation": Access.UNBUILT,
     },
     "flyteidl2.cacheservice.v2.CacheService": {
-        "Get": Access.UNBUILT,
-        "Put": Access.UNBUILT,
-        "Delete": Access.UNBUILT,
+        "Get": Permission.BLOB_READ,
+        "Put": Permission.BLOB_WRITE,
+        "Delete": Permission.BLOB_WRITE,
         "GetOrExtendReservation": Access.UNBUILT,
         "ReleaseReservation": Access.UNBUILT,
     },

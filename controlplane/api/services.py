@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from controlplane.api.actions import ActionsService, QueueService, StateService
+from controlplane.api.cache import CacheService
 from controlplane.api.clusters import ClusterService
 from controlplane.api.dataproxy import DataProxyService
 from controlplane.api.identity import AuthMetadataService, IdentityService
@@ -14,6 +15,7 @@ from controlplane.api.tasks import TaskService
 from controlplane.api.translator import TranslatorService
 from controlplane.api.triggers import TriggerService
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
@@ -36,6 +38,7 @@ def services(
     data: Data,
     logs: Logs,
     secrets: Secrets,
+    cache: CacheEntries,
     settings: ScopedSettings,
     triggers: Triggers,
     clock: Clock,
@@ -55,6 +58,7 @@ def services(
             public_url, has_logins=has_logins
         ),
         "flyteidl2.auth.IdentityService": IdentityService(),
+        "flyteidl2.cacheservice.v2.CacheService": CacheService(cache),
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(
             data, tasks, triggers, logs, settings

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from controlplane.core.callers import Caller, Permission
-from shared.model.ids import ActionKey
+from shared.model.ids import ActionKey, DomainName, ProjectName
 
 MOST_SCOPES = 200
 """Projects and domains that a run may take entries from; a creator with more: only its own."""
@@ -73,10 +73,23 @@ class CacheCheck:
 class CacheEntry:
     """The outputs of an attempt, which later actions with the same key get."""
 
-    source: CacheSource
+    source: CacheSource  # without names, if a client of CacheService put it
     output_uri: str
     created_at: datetime
     hit_at: datetime
+    task_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePlace:
+    """The key of one entry: a cache key in a project and domain."""
+
+    project: ProjectName
+    domain: DomainName
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.domain}/{self.key}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

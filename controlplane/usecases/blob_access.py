@@ -27,6 +27,12 @@ class BlobAccess:
             permission, *layout.scope_of(self._base, caller.org, uri)
         )
 
+    def is_in(self, caller: Caller, uri: str, project: ProjectName, domain: DomainName) -> bool:
+        """Return whether ``uri`` lies in this project and domain of the caller's org."""
+        return self.is_own(caller, uri) and (
+            layout.scope_of(self._base, caller.org, uri) == (project, domain)
+        )
+
     def require_readable(self, caller: Caller, uri: str, field: str) -> None:
         """
         Raise unless ``uri`` is empty or the caller may read it.

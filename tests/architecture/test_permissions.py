@@ -27,6 +27,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         data=nothing,  # type: ignore[arg-type]
         logs=nothing,  # type: ignore[arg-type]
         secrets=nothing,  # type: ignore[arg-type]
+        cache=nothing,  # type: ignore[arg-type]
         settings=nothing,  # type: ignore[arg-type]
         triggers=nothing,  # type: ignore[arg-type]
         clock=nothing,  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from typing import Any
 from flyteidl2.actions.actions_service_connect import ActionsServiceClient
 from flyteidl2.auth.auth_service_connect import AuthMetadataServiceClient
 from flyteidl2.auth.identity_connect import IdentityServiceClient
+from flyteidl2.cacheservice.v2.cacheservice_connect import CacheServiceClient
 from flyteidl2.cluster.service_connect import ClusterServiceClient
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
 from flyteidl2.project.project_service_connect import ProjectServiceClient
@@ -53,6 +54,7 @@ from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
+from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
@@ -154,6 +156,10 @@ class ApiUnderTest:
     @property
     def clusters(self) -> Any:
         return ClusterServiceClient(self.url)
+
+    @property
+    def cache(self) -> Any:
+        return CacheServiceClient(self.url)
 
     @property
     def identity(self) -> Any:
@@ -267,6 +273,7 @@ async def open_api(
                 task_groups=TaskGroups(database, feeds),
                 projects=projects,
                 data=data,
+                cache=CacheEntries(database, clock, data.access),
                 logs=Logs(actions, blobs, AgentLogs(agents)),
                 triggers=triggers,
                 clock=clock,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from flyteidl2.actions import actions_service_pb2 as actions_pb
+from flyteidl2.cacheservice.v2 import cacheservice_pb2 as cache_pb
 from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
 from flyteidl2.project import project_service_pb2 as project_pb
@@ -48,6 +49,10 @@ def settings_key() -> SettingsKey:
     return SettingsKey(domain=DOMAIN, project=PROJECT)
 
 
+def cache_place() -> cache_pb.Identifier:
+    return cache_pb.Identifier(org=ORG, project=PROJECT, domain=DOMAIN)
+
+
 def secret_id() -> SecretIdentifier:
     return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
 
@@ -83,6 +88,19 @@ def older_signal() -> actions_pb.SignalRequest:
 
 Make = Callable[[ApiUnderTest], Message]
 REQUESTS: Mapping[str, Make] = {
+    "CacheService/Put": lambda api: cache_pb.PutCacheRequest(
+        identifier=cache_place(),
+        base_request={
+            "key": "k",
+            "output": {"output_uri": f"{api.blobs.base}/{ORG}/{PROJECT}/{DOMAIN}/x"},
+        },
+    ),
+    "CacheService/Get": lambda _: cache_pb.GetCacheRequest(
+        identifier=cache_place(), base_request={"key": "k"}
+    ),
+    "CacheService/Delete": lambda _: cache_pb.DeleteCacheRequest(
+        identifier=cache_place(), base_request={"key": "k"}
+    ),
     "ActionsService/Enqueue": lambda api: enqueue(api, "child"),
     "ActionsService/WatchForUpdates": lambda _: actions_pb.WatchForUpdatesRequest(
         parent_action_id=action_id()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
+from flyteidl2.cacheservice.cacheservice_pb2 import CachedOutput, PutCacheRequest as PutByKey
+from flyteidl2.cacheservice.v2.cacheservice_pb2 import PutCacheRequest
 from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.common.run_pb2 import OffloadedInputData
@@ -28,6 +30,7 @@ from shared.model.assignments import Assignment
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest
+from tests.integration.api.flyte_requests import cache_place
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -88,7 +91,16 @@ def _upload(api: ApiUnderTest, uri: str) -> Awaitable[Message]:
     return made
 
 
+def _put(api: ApiUnderTest, uri: str) -> Awaitable[Message]:
+    entry = PutByKey(key="k", output=CachedOutput(output_uri=uri))
+    made: Awaitable[Message] = api.cache.put(
+        PutCacheRequest(identifier=cache_place(), base_request=entry)
+    )
+    return made
+
+
 HELD: Mapping[_Field, _Make] = {
+    ("flyteidl2.cacheservice.CachedOutput", "output_uri"): _put,
     ("flyteidl2.actions.Action", "input_uri"): _enqueue,
     ("flyteidl2.workflow.EnqueueActionRequest", "input_uri"): _enqueue_older,
     ("flyteidl2.task.OutputReferences", "output_uri"): _trace,

@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from controlplane.core.caching import (
     MOST_SCOPES,
+    CachePlace,
     CacheRequest,
     CacheStatus,
     readable_scopes,
     status_of_attempt,
 )
 from controlplane.core.callers import Caller, Grant, Permission, Subject, org_wide
-from shared.model.ids import OrgName
+from shared.model.ids import DomainName, OrgName, ProjectName
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 READ = frozenset({Permission.BLOB_READ})
@@ -43,3 +44,8 @@ def test_only_the_last_attempt_populates() -> None:
     assert status_of_attempt(CacheStatus.POPULATED, is_last=True) is CacheStatus.POPULATED
     assert status_of_attempt(CacheStatus.POPULATED, is_last=False) is CacheStatus.MISS
     assert status_of_attempt(CacheStatus.SKIPPED, is_last=False) is CacheStatus.SKIPPED
+
+
+def test_place_of_an_entry_is_named_by_project_domain_and_key() -> None:
+    place = CachePlace(project=ProjectName("p"), domain=DomainName("d"), key="k1")
+    assert str(place) == "p/d/k1"
