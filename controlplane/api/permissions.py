@@ -154,7 +154,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "AbortQueuedAction": Permission.RUN_ABORT,
     },
     "flyteidl2.workflow.RunLogsService": {
-        "TailLogs": Access.UNBUILT,
+        "TailLogs": Permission.ACTION_READ,
     },
     "flyteidl2.workflow.RunService": {
         "CreateRun": Permission.RUN_CREATE,

@@ -8,6 +8,7 @@ from controlplane.api.clusters import ClusterService
 from controlplane.api.dataproxy import DataProxyService
 from controlplane.api.identity import AuthMetadataService, IdentityService
 from controlplane.api.projects import ProjectService
+from controlplane.api.run_logs import RunLogsService
 from controlplane.api.runs import RunService
 from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
@@ -69,6 +70,7 @@ def services(
         "flyteidl2.task.TaskService": TaskService(tasks, triggers, data, base=base, clock=clock),
         "flyteidl2.trigger.TriggerService": TriggerService(triggers, base=base, clock=clock),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
+        "flyteidl2.workflow.RunLogsService": RunLogsService(logs),
         "flyteidl2.workflow.RunService": RunService(
             runs=runs,
             actions=actions,

@@ -5,6 +5,8 @@ from pathlib import Path
 from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.dataproxy.dataproxy_service_pb2 import TailLogsRequest
+from flyteidl2.workflow.run_logs_service_connect import RunLogsServiceClient
+from flyteidl2.workflow.run_logs_service_pb2 import TailLogsRequest as OlderTailLogsRequest
 
 from tests.system.api_client import ApiClient, action_id, refusal
 from tests.system.commands import Flyte
@@ -25,6 +27,17 @@ async def test_log_has_stdout_and_stderr_and_unicode(api: ApiClient) -> None:
     log = await api.log(details.id)
     assert "to the side\n" in log
     assert "größer ✓ 漢字\n" in log
+
+
+async def test_log_is_the_same_at_its_older_address(api: ApiClient) -> None:
+    details = await api.finish("talking.main", lines=100)
+
+    request = OlderTailLogsRequest(action_id=details.id, attempt=1)
+    answers = RunLogsServiceClient(api.url).tail_logs(request, timeout_ms=60_000)
+    lines = [line.message async for answer in answers for log in answer.logs for line in log.lines]
+
+    assert "line 99\n" in lines
+    assert "".join(lines) == await api.log(details.id)
 
 
 async def test_log_of_parent_has_no_sdk_warnings(api: ApiClient) -> None:

@@ -15,6 +15,7 @@ from flyteidl2.task import task_definition_pb2, task_service_pb2 as task_pb
 from flyteidl2.trigger import trigger_service_pb2 as trigger_pb
 from flyteidl2.workflow import (
     queue_service_pb2 as queue_pb,
+    run_logs_service_pb2 as run_logs_pb,
     run_service_pb2 as run_pb,
     state_service_pb2 as state_pb,
 )
@@ -174,6 +175,9 @@ REQUESTS: Mapping[str, Make] = {
     "QueueService/AbortQueuedRun": lambda _: queue_pb.AbortQueuedRunRequest(run_id=run_id()),
     "QueueService/AbortQueuedAction": lambda _: queue_pb.AbortQueuedActionRequest(
         action_id=action_id("cond")
+    ),
+    "RunLogsService/TailLogs": lambda _: run_logs_pb.TailLogsRequest(
+        action_id=action_id(), attempt=1
     ),
     "RunService/CreateRun": lambda _: create_run("new"),
     "RunService/AbortRun": lambda _: run_pb.AbortRunRequest(run_id=run_id()),

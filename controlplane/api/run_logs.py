@@ -1,0 +1,26 @@
+"""RunLogsService: the older address of the logs that DataProxyService tails."""
+
+from collections.abc import AsyncIterator
+
+from flyteidl2.workflow.run_logs_service_pb2 import TailLogsRequest, TailLogsResponse
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.logs import render_log_lines
+from controlplane.api.streams import closing
+from controlplane.core.callers import Caller
+from controlplane.usecases.logs import Logs
+
+
+class RunLogsService:
+    """Its messages have neither the pods that may be selected nor the names of containers."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+
+    async def tail_logs(
+        self, caller: Caller, request: TailLogsRequest
+    ) -> AsyncIterator[TailLogsResponse]:
+        action = keys.parse_action(request.action_id)
+        async with closing(self._logs.follow(caller, action, request.attempt)) as batches:
+            async for lines in batches:
+                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=render_log_lines(lines))])
