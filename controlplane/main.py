@@ -48,8 +48,6 @@ from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.loops.triggers import INSTANTS, LAG, TriggerScheduler
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
-from controlplane.outbound.mail import Mail
-from controlplane.outbound.webhooks import Webhooks
 from controlplane.people import is_linked
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
@@ -63,7 +61,7 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import TRIES, Deliveries
+from controlplane.usecases.deliveries import TRIES, Deliveries, make_senders
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
@@ -160,13 +158,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public_url=settings.listeners.public_url,
     )
     settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
-    webhooks = Webhooks(
-        allow_http=settings.notifications.allow_http,
-        allowed=settings.notifications.allowed_networks,
-    )
-    deliveries = Deliveries(
-        loop_database, clock, RunSpecReader(), webhooks, Mail(settings.notifications)
-    )
+    senders = make_senders(settings.notifications)
+    deliveries = Deliveries(loop_database, clock, RunSpecReader(), senders)
     runs = Runs(
         database,
         feeds,
@@ -227,6 +220,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 self_service_orgs=settings.logins.self_service_orgs,
                 secrets=lambda: secrets,
                 providers=None if logins is None else logins.people.providers,
+                senders=senders,
             ),
         },
         Interceptors(
@@ -383,7 +377,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                     health.stop()
                     await clock.sleep(settings.listeners.stop_delay)
     finally:
-        await webhooks.close()
+        await senders.webhooks.close()
         for each in (database, link_database, loop_database, probe_database):
             await each.close()
 

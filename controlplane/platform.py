@@ -14,6 +14,10 @@ from controlplane.api.platform.explanations import ExplanationService
 from controlplane.api.platform.identity_providers import IdentityProviderService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
+from controlplane.api.platform.named_notifications import (
+    DeliveryConfigService,
+    NotificationRuleService,
+)
 from controlplane.api.platform.notifications import NotificationService
 from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
@@ -21,9 +25,11 @@ from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.authn.agent_authority import AuthoritySet
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
 from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.deliveries import Senders, make_senders
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
@@ -34,6 +40,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.roles import Roles
 from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
+from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.secrets import Secrets
@@ -51,22 +58,27 @@ def make_platform(
     self_service_orgs: bool,
     secrets: Callable[[], Secrets],
     providers: IdentityProviders | None = None,
+    senders: Senders | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
 
     ``self_service_orgs``: every person may create an org; ``secrets`` is called for each call that
-    needs them; ``providers``: None without logins.
+    needs them; ``providers``: None without logins; ``senders`` know
+    which receivers are refused, by default those of an installation without settings.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
     invitations, users = Invitations(database, clock), Users(database, clock)
+    senders = senders or make_senders(NotificationSettings())
+    named = NamedNotifications(database, clock, senders)
     clusters = Clusters(database, clock)
     sessions = Sessions(database, clock, TokenFamilies(database, clock))
     served: Mapping[str, object] = {
         "ApiKeyService": ApiKeyService(accounts, public_url),
         "AuditService": AuditService(Audit(database)),
         "ClusterService": ClusterService(clusters),
+        "DeliveryConfigService": DeliveryConfigService(named),
         "EmailDomainService": EmailDomainService(orgs),
         "EnrolmentService": EnrolmentService(
             Enrolments(database, clock, AuthoritySet()),
@@ -76,6 +88,7 @@ def make_platform(
         "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),
+        "NotificationRuleService": NotificationRuleService(named),
         "NotificationService": NotificationService(Notifications(database, clock)),
         "OrgService": OrgService(orgs),
         "PoolService": PoolService(clusters),

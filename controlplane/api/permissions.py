@@ -254,6 +254,20 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "UpdateMember": Permission.MEMBER_WRITE,
         "RemoveMember": Access.KNOWN,  # members may remove themselves
     },
+    "volary.platform.v1.DeliveryConfigService": {
+        "CreateDeliveryConfig": Permission.NOTIFICATION_WRITE,
+        "GetDeliveryConfig": Permission.NOTIFICATION_WRITE,  # addresses may be secret
+        "ListDeliveryConfigs": Permission.NOTIFICATION_WRITE,
+        "UpdateDeliveryConfig": Permission.NOTIFICATION_WRITE,
+        "DeleteDeliveryConfig": Permission.NOTIFICATION_WRITE,
+    },
+    "volary.platform.v1.NotificationRuleService": {
+        "CreateNotificationRule": Permission.NOTIFICATION_WRITE,
+        "GetNotificationRule": Permission.NOTIFICATION_READ,
+        "ListNotificationRules": Permission.NOTIFICATION_READ,
+        "UpdateNotificationRule": Permission.NOTIFICATION_WRITE,
+        "DeleteNotificationRule": Permission.NOTIFICATION_WRITE,
+    },
     "volary.platform.v1.NotificationService": {
         "ListDeliveries": Permission.NOTIFICATION_READ,
         "ResendDeliveries": Permission.NOTIFICATION_WRITE,

@@ -33,7 +33,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "member": ("members:member", "List members, change their role, remove them."),
     "notification": (
         "notifications:notification",
-        "List notifications about runs, and send them again.",
+        "Configure notifications about runs; list and send them again.",
     ),
     "org": ("orgs:org", "Show, rename, create and list orgs."),
     "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),

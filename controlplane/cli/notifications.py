@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
+from controlplane.cli.named_notifications import config, rule
 
 _STATES = click.Choice(["pending", "delivered", "failed"])
 _COLUMNS: Sequence[Column] = (
@@ -22,7 +23,11 @@ _COLUMNS: Sequence[Column] = (
 
 @click.group()
 def notification() -> None:
-    """See what was sent about runs, and send it again."""
+    """Configure what is sent about runs, see what was sent, and send it again."""
+
+
+notification.add_command(config)
+notification.add_command(rule)
 
 
 @notification.command("list")

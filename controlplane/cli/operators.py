@@ -32,12 +32,14 @@ from controlplane.embedded.connectivity import (
 )
 from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.platform import make_platform
 from controlplane.settings import database_addresses
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
+from controlplane.usecases.deliveries import make_senders
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
@@ -100,6 +102,7 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 public_url=os.environ.get(_PUBLIC_URL, "http://localhost:8100"),
                 self_service_orgs=True,
                 secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
+                senders=make_senders(read(NotificationSettings, os.environ)),
             )
             yield _DirectApi(runner, LocalCalls(services, _caller(context)))
         finally:

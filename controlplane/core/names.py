@@ -57,6 +57,12 @@ def parse_queue(name: str) -> str:
     return name
 
 
+def parse_notification_name(name: str, noun: str) -> str:
+    """Validate the name of a notification rule or delivery configuration; ``noun`` is which."""
+    _check(noun, name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    return name
+
+
 def parse_cluster(name: str) -> ClusterName:
     """Validate the name of a cluster to create."""
     _check("cluster", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")

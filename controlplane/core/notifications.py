@@ -107,8 +107,8 @@ class Notifications:
 
     @property
     def phases(self) -> frozenset[Phase]:
-        """The phases of the root to record; all of them for a named rule, which may change."""
-        return NOTIFIED if self.name else frozenset().union(*(each.phases for each in self.rules))
+        """The phases of the root to record; all ends for a named rule, which may change."""
+        return ENDS if self.name else frozenset().union(*(each.phases for each in self.rules))
 
 
 NO_NOTIFICATIONS = Notifications()
@@ -122,6 +122,7 @@ class Delivery:
     action: ActionKey | None  # None: the run was deleted
     phase: Phase
     channel: Channel
+    config: str = ""  # the delivery configuration; "": the content is in the run
     target: str = ""  # the receiver, without what may be secret
     state: DeliveryState = DeliveryState.PENDING
     tries: int = 0

@@ -1,5 +1,6 @@
 """
-Tables of notifications: phases to report, and the deliveries that report them.
+Tables of notifications: phases to report, the deliveries that report them, and the org's named
+rules and delivery configurations.
 
 ``phase_events`` is a transactional outbox: a trigger on ``actions`` inserts the row in the
 transaction that changes the phase, whichever statement does so. A loop turns each into
@@ -7,7 +8,9 @@ transaction that changes the phase, whichever statement does so. A loop turns ea
 """
 
 from sqlalchemy import (
+    BigInteger,
     Column,
+    ForeignKey,
     Index,
     Integer,
     SmallInteger,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.store.columns import at as _at, metadata, text_column as _text
 
@@ -64,4 +68,16 @@ deliveries = Table(
     Index("deliveries_by_state", "org", "state", "delivery_id"),
     Index("deliveries_ended", "ended_at", postgresql_where=text("state <> 0")),
     postgresql_with={"fillfactor": "70"},
+)
+
+named_notifications = Table(
+    "named_notifications",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True),  # core.named_notifications.NamedKind
+    Column("name", Text, primary_key=True),
+    Column("content", JSONB, nullable=False),  # core.named_notifications.render_content
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    _text("created_by"),
+    _at("created_at"),
 )

@@ -6,7 +6,7 @@ The rules of a run are in its RunSpec, which this package cannot read: ``SpecRea
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +15,12 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.errors import InvalidError
+from controlplane.core.named_notifications import DeliveryConfig, NamedKind, NamedRule
 from controlplane.core.notifications import (
+    ENDS,
     MOST_TRIES,
+    NO_NOTIFICATIONS,
     Channel,
     DeliveryState,
     Email,
@@ -35,9 +38,10 @@ from controlplane.core.notifications import (
 )
 from controlplane.outbound.mail import Mail
 from controlplane.outbound.results import Sent, refused
+from controlplane.outbound.settings import NotificationSettings
 from controlplane.outbound.webhooks import Webhooks
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.notify import deliveries as store
+from controlplane.store.notify import deliveries as store, named as named_store
 from controlplane.store.notify.deliveries import ClaimedDelivery, NewDelivery, PhaseEvent
 from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
@@ -57,6 +61,7 @@ TRIES = Counter(
 EVENTS_AT_ONCE = 200
 BACKOFF = Backoff(first=timedelta(seconds=5), at_most=timedelta(hours=1), jitter=0.3)
 MAIL_TARGET = "mail"
+_MOST_SHOWN = 20  # names in an error
 _TRANSACTIONS_AT_ONCE = 2
 """Of all workers: they share the pool of the loops, whose other passes must not wait for them."""
 
@@ -92,36 +97,40 @@ class Deliveries:
     """Use cases of the loop that delivers notifications."""
 
     def __init__(
-        self, database: Database, clock: Clock, reader: SpecReader, webhooks: Webhooks, mail: Mail
+        self, database: Database, clock: Clock, reader: SpecReader, senders: "Senders"
     ) -> None:
         self._database = database
         self._clock = clock
         self._reader = reader
-        self._webhooks = webhooks
-        self._mail = mail
+        self._senders = senders
         self._transactions = asyncio.Semaphore(_TRANSACTIONS_AT_ONCE)
 
-    def require(self, notifications: Notifications) -> None:
-        """Raise InvalidError or UnbuiltError for rules of a new run that could not be delivered."""
-        if notifications.name:
-            raise UnbuiltError(
-                f"run_spec.notification_rule_name: named rules ({notifications.name!r}) are not"
-                " supported by this release; give the rules of the run in notification_rules"
-            )
+    async def require(self, database: Database, org: OrgName, notifications: Notifications) -> None:
+        """
+        Raise InvalidError for rules of a new run that could not be delivered.
+
+        ``database``: the pool of the call, which is not the loops'.
+        """
         for number, rule in enumerate(notifications.rules):
             field = f"run_spec.notification_rules.rules[{number}]"
-            if rule.config:
-                raise UnbuiltError(
-                    f"{field}.delivery_config_name: delivery configurations ({rule.config!r}) are"
-                    " not supported by this release; give the webhook or e-mail in the rule"
-                )
-            if rule.webhook is not None:
-                example = render_url(rule.webhook.url, dict.fromkeys(fields_of(rule.phases), "x"))
-                self._webhooks.require_address(example, f"{field}.webhook.url")
-            if rule.email is not None and not self._mail.is_configured:
+            self._senders.require(rule, field, rule.phases)
+            if rule.config and not rule.phases <= ENDS:
                 raise InvalidError(
-                    f"{field}.email: this installation sends no mail; use a webhook, or ask its"
-                    " operator to set VOLARY_SMTP_HOST"
+                    f"{field}.delivery_config_name: delivery configurations report the end of a"
+                    " run; give a rule on PAUSED its own webhook or e-mail"
+                )
+        configs = {rule.config for rule in notifications.rules if rule.config}
+        if notifications.name or configs:
+            async with database.for_org(org) as tx:
+                if notifications.name:
+                    await _require_named(
+                        tx,
+                        NamedKind.RULE,
+                        {notifications.name},
+                        "run_spec.notification_rule_name",
+                    )
+                await _require_named(
+                    tx, NamedKind.CONFIG, configs, "run_spec.notification_rules.rules"
                 )
 
     async def expand(self, org: OrgName) -> int:
@@ -129,64 +138,110 @@ class Deliveries:
         async with self._database.for_org(org) as tx:
             events = await store.lock_events(tx, most=EVENTS_AT_ONCE)
             if events:
-                made = [each for event in events for each in self._make(event)]
+                named = await self._find_named(tx, events)
+                made = [each for event in events for each in self._make(event, named)]
                 await store.replace_events(tx, events, made, self._clock.now())
         return len(events)
 
-    def _make(self, event: PhaseEvent) -> Iterator[NewDelivery]:
-        rules = () if event.run_spec is None else self._rules(event.run_spec)
-        for number, rule in enumerate(rules):
-            if is_reported(event.phase, rule):
-                now = self._clock.now()
-                if rule.webhook is not None:
-                    yield NewDelivery(
-                        id=new_uuid(now),
-                        event=event,
-                        rule=number,
-                        channel=Channel.WEBHOOK,
-                        target=target_of(rule.webhook.url),
-                    )
-                if rule.email is not None:
-                    yield NewDelivery(
-                        id=new_uuid(now),
-                        event=event,
-                        rule=number,
-                        channel=Channel.EMAIL,
-                        target=MAIL_TARGET,
-                    )
+    async def _find_named(self, tx: OrgTx, events: Sequence[PhaseEvent]) -> "_Found":
+        """Return the named rules and delivery configurations of the events' runs."""
+        wanted = [self._notifications(event.run_spec) for event in events if event.run_spec]
+        names = {each.name for each in wanted if each.name}
+        found = await named_store.find_named(tx, NamedKind.RULE, names) if names else ()
+        rules = {each.name: each for each in found if isinstance(each, NamedRule)}
+        configs = {rule.config for each in wanted for rule in each.rules if rule.config}
+        configs.update(config for each in rules.values() for config in each.configs)
+        listed = await named_store.find_named(tx, NamedKind.CONFIG, configs) if configs else ()
+        return _Found(
+            rules, {each.name: each for each in listed if isinstance(each, DeliveryConfig)}
+        )
 
-    def _rules(self, run_spec: bytes) -> Sequence[Rule]:
+    def _make(self, event: PhaseEvent, named: "_Found") -> Iterator[NewDelivery]:
+        if event.run_spec is None:
+            return
+        notifications = self._notifications(event.run_spec)
+        rules: Sequence[Rule] = notifications.rules
+        if notifications.name:
+            rule = named.rules.get(notifications.name)
+            if rule is None:
+                log.warning("notification rule was deleted", extra={"rule": notifications.name})
+                return
+            rules = rule.rules
+        for number, each in enumerate(rules):
+            if is_reported(event.phase, each):
+                yield from self._make_of_rule(event, number, each, named)
+
+    def _make_of_rule(
+        self, event: PhaseEvent, number: int, rule: Rule, named: "_Found"
+    ) -> Iterator[NewDelivery]:
+        content: Rule | DeliveryConfig = rule
+        if rule.config:
+            found = named.configs.get(rule.config)
+            if found is None:
+                log.warning("delivery configuration was deleted", extra={"config": rule.config})
+                return
+            content = found
+        now = self._clock.now()
+        if content.webhook is not None:
+            yield NewDelivery(
+                id=new_uuid(now),
+                event=event,
+                rule=number,
+                channel=Channel.WEBHOOK,
+                config=rule.config,
+                target=target_of(content.webhook.url),
+            )
+        if content.email is not None:
+            yield NewDelivery(
+                id=new_uuid(now),
+                event=event,
+                rule=number,
+                channel=Channel.EMAIL,
+                config=rule.config,
+                target=MAIL_TARGET,
+            )
+
+    def _notifications(self, run_spec: bytes) -> Notifications:
         try:
-            return self._reader.notifications(run_spec).rules
+            return self._reader.notifications(run_spec)
         except InvalidError as error:  # a release that accepted more made the run
             log.warning("notification rules unreadable", extra={"error": str(error)})
-            return ()
+            return NO_NOTIFICATIONS
 
     async def deliver_next(self, org: OrgName, target: str) -> Tried:
         """Send the next delivery to a receiver."""
         async with self._transaction(org) as tx:
             claimed = await store.claim_delivery(tx, target, self._clock.now())
+            config = None if claimed is None else await _find_config(tx, claimed.config)
         if claimed is None:
             return Tried.NONE_DUE
         if claimed.tries > MOST_TRIES:  # replicas stopped at each of them
             sent = refused("it was tried too often without a result")
         else:
-            sent = await self._send(org, claimed)
+            sent = await self._send(org, claimed, config)
         await self._record(org, claimed, sent)
         return Tried.ENDED if sent.is_delivered or sent.is_final else Tried.FAILED
 
-    async def _send(self, org: OrgName, claimed: ClaimedDelivery) -> Sent:
-        rules = self._rules(claimed.run_spec)
-        if claimed.rule >= len(rules):
-            return refused("the run has no such rule that this release can read")
-        rule = rules[claimed.rule]
+    async def _send(
+        self, org: OrgName, claimed: ClaimedDelivery, config: DeliveryConfig | None
+    ) -> Sent:
+        content: Rule | DeliveryConfig | None = config
+        if not claimed.config:
+            rules = self._notifications(claimed.run_spec).rules
+            content = rules[claimed.rule] if claimed.rule < len(rules) else None
+        if content is None:
+            return refused(
+                f"delivery configuration {claimed.config} was deleted"
+                if claimed.config
+                else "the run has no such rule that this release can read"
+            )
         try:
             values = self._values(org, claimed)
             match claimed.channel:
-                case Channel.WEBHOOK if rule.webhook is not None:
-                    return await self._send_webhook(claimed, rule.webhook, values)
-                case Channel.EMAIL if rule.email is not None:
-                    return await self._send_email(claimed, rule.email, values)
+                case Channel.WEBHOOK if content.webhook is not None:
+                    return await self._send_webhook(claimed, content.webhook, values)
+                case Channel.EMAIL if content.email is not None:
+                    return await self._send_email(claimed, content.email, values)
                 case _:
                     return refused(f"the rule has no {claimed.channel.name.lower()}")
         except InvalidError as error:
@@ -208,12 +263,12 @@ class Deliveries:
         self, claimed: ClaimedDelivery, webhook: Webhook, values: Mapping[str, str]
     ) -> Sent:
         rendered = render_webhook(webhook, values)
-        return await self._webhooks.send(rendered, {"Idempotency-Key": str(claimed.id)})
+        return await self._senders.webhooks.send(rendered, {"Idempotency-Key": str(claimed.id)})
 
     async def _send_email(
         self, claimed: ClaimedDelivery, email: Email, values: Mapping[str, str]
     ) -> Sent:
-        return await self._mail.send(render_email(email, values), str(claimed.id))
+        return await self._senders.mail.send(render_email(email, values), str(claimed.id))
 
     async def _record(self, org: OrgName, claimed: ClaimedDelivery, sent: Sent) -> None:
         now = self._clock.now()
@@ -254,3 +309,58 @@ class Deliveries:
     async def _transaction(self, org: OrgName) -> AsyncIterator[OrgTx]:
         async with self._transactions, self._database.for_org(org) as tx:
             yield tx
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Named rules and delivery configurations by name."""
+
+    rules: Mapping[str, NamedRule]
+    configs: Mapping[str, DeliveryConfig]
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Senders of webhooks and mail; they know what this installation never sends."""
+
+    webhooks: Webhooks
+    mail: Mail
+
+    def require(
+        self, content: "Rule | DeliveryConfig", field: str, phases: frozenset[Phase] = ENDS
+    ) -> None:
+        """Raise InvalidError for a receiver that this installation never sends to."""
+        if content.webhook is not None:
+            example = render_url(content.webhook.url, dict.fromkeys(fields_of(phases), "x"))
+            self.webhooks.require_address(example, f"{field}.webhook.url")
+        if content.email is not None and not self.mail.is_configured:
+            raise InvalidError(
+                f"{field}.email: this installation sends no mail; use a webhook, or ask its"
+                " operator to set VOLARY_SMTP_HOST"
+            )
+
+
+def make_senders(settings: NotificationSettings) -> Senders:
+    """Return senders; close their webhooks when they are used no longer."""
+    webhooks = Webhooks(allow_http=settings.allow_http, allowed=settings.allowed_networks)
+    return Senders(webhooks, Mail(settings))
+
+
+async def _require_named(tx: OrgTx, kind: NamedKind, names: Collection[str], field: str) -> None:
+    """Raise InvalidError if the org has no rule or delivery configuration of one of the names."""
+    if not names:
+        return
+    found = await named_store.find_named(tx, kind, names)
+    missing = sorted({*names} - {each.name for each in found})
+    if missing:
+        there_are = await named_store.list_named(tx, kind, after="", most=_MOST_SHOWN)
+        listed = ", ".join(each.name for each in there_are) or "none"
+        raise InvalidError(
+            f"{field}: {kind.noun} {missing[0]} not found; there is {listed}; create it with"
+            " volary notification"
+        )
+
+
+async def _find_config(tx: OrgTx, name: str) -> DeliveryConfig | None:
+    found = await named_store.find_named(tx, NamedKind.CONFIG, [name]) if name else ()
+    return next((each for each in found if isinstance(each, DeliveryConfig)), None)

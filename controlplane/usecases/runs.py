@@ -118,7 +118,7 @@ class Runs:
         request = parse(spec, effective)
         new, inputs = request.new, request.inputs
         require_run_access(self._data.access, caller, new)
-        self._deliveries.require(new.notifications)
+        await self._deliveries.require(self._database, caller.org, new.notifications)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()
         if inputs is not None:

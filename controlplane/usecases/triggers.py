@@ -163,7 +163,7 @@ class Triggers:
             new, run = request.new, request.run
             self._require_write(caller, new.key.project, new.key.domain)
             require_run_access(self._data.access, caller, run.new)
-            self._deliveries.require(run.new.notifications)
+            await self._deliveries.require(self._database, caller.org, run.new.notifications)
             await self._data.require_code(caller, run.code_bundle)
             if run.inputs is not None:
                 if len(run.inputs.body) > MAX_INPUTS:

@@ -12,7 +12,7 @@ from controlplane.store.database import Database
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import Deliveries
+from controlplane.usecases.deliveries import Deliveries, Senders
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
@@ -45,7 +45,7 @@ def make_deliveries(
         allowed=settings.allowed_networks,
         timeout=webhook_timeout,
     )
-    return Deliveries(database, clock, RunSpecReader(), webhooks, Mail(settings))
+    return Deliveries(database, clock, RunSpecReader(), Senders(webhooks, Mail(settings)))
 
 
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:

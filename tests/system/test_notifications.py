@@ -2,7 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +28,22 @@ class World:
     api: ApiClient
     receiver: Receiver
     mailbox: Mailbox
+    context: Mapping[str, str]
 
     async def run(self, task: str, kind: str, url: str = "") -> str:
         """Run a task of ``scripts/notifying.py`` with notifications; return the run's name."""
         command = ("notifying.py", task, kind, url or self.receiver.url)
         return (await asyncio.to_thread(self.flyte.script, *command)).run
+
+    def volary(self, *arguments: str) -> None:
+        """Run a ``volary`` command on the stack's database, with the stack's settings."""
+        command = [sys.executable, "-m", "controlplane.cli", *arguments]
+        subprocess.run(  # noqa: S603 - our own command line
+            [*command, "--data-dir", str(self.stack.data)],
+            check=True,
+            timeout=60,
+            env={**os.environ, **self.context},
+        )
 
     async def received(self, count: int) -> None:
         await until(lambda: len(self.receiver.bodies) >= count, f"{count} webhooks")
@@ -50,7 +64,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await asyncio.to_thread(stack.start)
         try:
             flyte = await asyncio.to_thread(Flyte, stack, tmp_path / "home")
-            yield World(stack, flyte, ApiClient(stack.url), receiver, mailbox)
+            yield World(stack, flyte, ApiClient(stack.url), receiver, mailbox, context)
         finally:
             await asyncio.to_thread(stack.up.stop)
 
@@ -103,3 +117,17 @@ async def test_failure_is_reported_although_the_control_plane_is_killed(world: W
 
     await world.received(2)
     assert len(set(world.receiver.keys)) == 1
+
+
+async def test_named_rule_and_delivery_of_the_sdk_are_made_by_commands(world: World) -> None:
+    for command in (
+        ("config", "set", "hook", "--webhook", world.receiver.url, "--body", "{{.Phase}}"),
+        ("rule", "set", "night", "--phase", "FAILED", "--config", "hook"),
+    ):
+        await asyncio.to_thread(world.volary, "notification", *command)
+
+    for kind in ("named", "delivery"):
+        await world.run("fail", kind)
+    await world.received(2)
+
+    assert world.receiver.bodies == ["FAILED"] * 2

@@ -51,6 +51,7 @@ def _render(delivery: Delivery) -> pb.Delivery:
         id=str(delivery.id),
         phase=delivery.phase.name,
         channel=delivery.channel.name.lower(),
+        delivery_config=delivery.config,
         receiver=delivery.target,
         state=delivery.state.name.lower(),
         tries=delivery.tries,

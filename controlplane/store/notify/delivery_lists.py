@@ -62,6 +62,7 @@ async def list_deliveries(
             ),
             phase=parse_enum(row.phase, Phase.UNKNOWN),
             channel=Channel(row.channel),
+            config=row.config,
             target=row.target,
             state=DeliveryState(row.state),
             tries=row.tries,

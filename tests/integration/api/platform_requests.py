@@ -114,6 +114,46 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "MemberService/UpdateMember": lambda _: member_pb2.UpdateMemberRequest(
         member={"user_id": UNKNOWN, "role": "viewer"}, update_mask=masked("role")
     ),
+    "DeliveryConfigService/CreateDeliveryConfig": lambda _: (
+        notification_pb2.CreateDeliveryConfigRequest(
+            delivery_config={"name": "named", "webhook": {"url": "https://hooks.example"}}
+        )
+    ),
+    "DeliveryConfigService/GetDeliveryConfig": lambda _: notification_pb2.GetDeliveryConfigRequest(
+        name="named"
+    ),
+    "DeliveryConfigService/ListDeliveryConfigs": lambda _: (
+        notification_pb2.ListDeliveryConfigsRequest()
+    ),
+    "DeliveryConfigService/UpdateDeliveryConfig": lambda _: (
+        notification_pb2.UpdateDeliveryConfigRequest(
+            delivery_config={"name": "named", "webhook": {"url": "https://hooks.example"}},
+            update_mask=masked("webhook"),
+        )
+    ),
+    "DeliveryConfigService/DeleteDeliveryConfig": lambda _: (
+        notification_pb2.DeleteDeliveryConfigRequest(name="named")
+    ),
+    "NotificationRuleService/CreateNotificationRule": lambda _: (
+        notification_pb2.CreateNotificationRuleRequest(
+            notification_rule={"name": "named", "phases": ["FAILED"], "delivery_configs": ["chat"]}
+        )
+    ),
+    "NotificationRuleService/GetNotificationRule": lambda _: (
+        notification_pb2.GetNotificationRuleRequest(name="named")
+    ),
+    "NotificationRuleService/ListNotificationRules": lambda _: (
+        notification_pb2.ListNotificationRulesRequest()
+    ),
+    "NotificationRuleService/UpdateNotificationRule": lambda _: (
+        notification_pb2.UpdateNotificationRuleRequest(
+            notification_rule={"name": "named", "phases": ["FAILED"], "delivery_configs": ["chat"]},
+            update_mask=masked("phases"),
+        )
+    ),
+    "NotificationRuleService/DeleteNotificationRule": lambda _: (
+        notification_pb2.DeleteNotificationRuleRequest(name="named")
+    ),
     "NotificationService/ListDeliveries": lambda _: notification_pb2.ListDeliveriesRequest(),
     "NotificationService/ResendDeliveries": lambda _: notification_pb2.ResendDeliveriesRequest(
         ids=[UNKNOWN]

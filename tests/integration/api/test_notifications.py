@@ -53,3 +53,33 @@ async def test_run_that_sends_mail_is_refused_without_a_mail_server(api: ApiUnde
 
     assert code is Code.INVALID_ARGUMENT
     assert "VOLARY_SMTP_HOST" in message
+
+
+async def test_run_that_names_an_unknown_rule_or_configuration_is_refused(
+    api: ApiUnderTest,
+) -> None:
+    named, inline = create_run(), create_run()
+    named.run_spec.notification_rule_name = "nightly"
+    inline.run_spec.notification_rules.rules.add(
+        on_phases=[ActionPhase.ACTION_PHASE_FAILED], delivery_config_name="oncall"
+    )
+
+    for request, reason in (
+        (named, "notification rule nightly not found; there is none"),
+        (inline, "delivery configuration oncall not found; there is none"),
+    ):
+        code, message = await refusal(api.runs.create_run(request))
+        assert code is Code.INVALID_ARGUMENT
+        assert reason in message
+
+
+async def test_configuration_in_a_rule_on_pauses_is_refused(api: ApiUnderTest) -> None:
+    request = create_run()
+    request.run_spec.notification_rules.rules.add(
+        on_phases=[ActionPhase.ACTION_PHASE_PAUSED], delivery_config_name="oncall"
+    )
+
+    code, message = await refusal(api.runs.create_run(request))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "give a rule on PAUSED its own webhook" in message

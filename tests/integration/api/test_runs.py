@@ -153,20 +153,6 @@ async def test_a_run_in_an_unknown_project_or_domain_is_refused(api: ApiUnderTes
         assert "nowhere" in message
 
 
-async def test_run_with_named_notifications_is_refused(api: ApiUnderTest) -> None:
-    named, inline = create_run(), create_run()
-    named.run_spec.notification_rule_name = "nightly"
-    inline.run_spec.notification_rules.rules.add(
-        on_phases=[ActionPhase.ACTION_PHASE_SUCCEEDED], delivery_config_name="mail"
-    )
-
-    for request in (named, inline):
-        code, message = await refusal(api.runs.create_run(request))
-        assert code is Code.UNIMPLEMENTED
-        assert "not supported by this release; give the" in message
-    assert "'nightly'" in (await refusal(api.runs.create_run(named)))[1]
-
-
 async def test_run_in_an_unknown_queue_names_the_command_that_makes_it(api: ApiUnderTest) -> None:
     request = create_run()
     request.run_spec.queue = "gpu"

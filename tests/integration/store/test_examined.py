@@ -56,6 +56,8 @@ MEASURED_ELSEWHERE = {
 SMALL_SETS = {
     "accounts._USED",  # API keys that one replica saw in a minute
     "scoped_settings._FIND",  # the levels of a scope: org, domain, project
+    "named._FIND",  # names of notification rules and configurations, of which an org has 200
+    "named._SHARE",  # configurations that a notification rule names
     "secrets._FIND",  # secrets that a task names
 }
 """Statements on sets that are small by their nature; they have tests of their own."""

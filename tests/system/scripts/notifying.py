@@ -26,7 +26,7 @@ ENDS = (ActionPhase.FAILED, ActionPhase.SUCCEEDED)
 
 def make_notifications(
     kind: str, url: str
-) -> notify.Notification | tuple[notify.Notification, ...]:
+) -> notify.NamedRule | notify.Notification | tuple[notify.Notification, ...]:
     match kind:
         case "webhook":
             return notify.Webhook(
@@ -46,6 +46,10 @@ def make_notifications(
                 notify.Webhook(on_phase=ActionPhase.SUCCEEDED, url=url + "/succeeded"),
                 notify.Webhook(on_phase=ActionPhase.ABORTED, url=url + "/aborted"),
             )
+        case "delivery":
+            return notify.NamedDelivery(on_phase=ENDS, name="hook")
+        case "named":
+            return notify.NamedRule("night")
         case _:
             raise ValueError(kind)
 
@@ -59,5 +63,9 @@ if __name__ == "__main__":
         domain="development",
         root_dir=Path(__file__).parent,
     )
-    context = flyte.with_runcontext(mode="remote", notifications=make_notifications(kind, url))
+    notifications = make_notifications(kind, url)
+    context = flyte.with_runcontext(
+        mode="remote",
+        notifications=notifications,  # type: ignore[arg-type]  # it takes a NamedRule, too
+    )
     print("Created Run:", context.run({"fail": fail, "linger": linger}[task]).name)

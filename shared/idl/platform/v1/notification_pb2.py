@@ -22,26 +22,83 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)shared/idl/platform/v1/notification.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x02\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\r\n\x05phase\x18\x06 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x07 \x01(\t\x12\x10\n\x08receiver\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12\r\n\x05tries\x18\n \x01(\x05\x12\x0e\n\x06status\x18\x0b \x01(\x05\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x15ListDeliveriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.volary.platform.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x17ResendDeliveriesRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\"*\n\x18ResendDeliveriesResponse\x12\x0e\n\x06resent\x18\x01 \x03(\t2\xed\x01\n\x13NotificationService\x12g\n\x0eListDeliveries\x12).volary.platform.v1.ListDeliveriesRequest\x1a*.volary.platform.v1.ListDeliveriesResponse\x12m\n\x10ResendDeliveries\x12+.volary.platform.v1.ResendDeliveriesRequest\x1a,.volary.platform.v1.ResendDeliveriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)shared/idl/platform/v1/notification.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\r\n\x05phase\x18\x06 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x07 \x01(\t\x12\x10\n\x08receiver\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12\r\n\x05tries\x18\n \x01(\x05\x12\x0e\n\x06status\x18\x0b \x01(\x05\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64\x65livery_config\x18\x10 \x01(\t\"M\n\x15ListDeliveriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.volary.platform.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x17ResendDeliveriesRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\"*\n\x18ResendDeliveriesResponse\x12\x0e\n\x06resent\x18\x01 \x03(\t\"\x97\x01\n\x0e\x44\x65liveryConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x07webhook\x18\x02 \x01(\x0b\x32#.volary.platform.v1.WebhookTemplate\x12\x30\n\x05\x65mail\x18\x03 \x01(\x0b\x32!.volary.platform.v1.EmailTemplate\x12\x0f\n\x07version\x18\x04 \x01(\x03\"\xaf\x01\n\x0fWebhookTemplate\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x41\n\x07headers\x18\x03 \x03(\x0b\x32\x30.volary.platform.v1.WebhookTemplate.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\rEmailTemplate\x12\n\n\x02to\x18\x01 \x03(\t\x12\n\n\x02\x63\x63\x18\x02 \x03(\t\x12\x0b\n\x03\x62\x63\x63\x18\x03 \x03(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x0c\n\x04html\x18\x06 \x01(\t\"[\n\x10NotificationRule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06phases\x18\x02 \x03(\t\x12\x18\n\x10\x64\x65livery_configs\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\"Z\n\x1b\x43reateDeliveryConfigRequest\x12;\n\x0f\x64\x65livery_config\x18\x01 \x01(\x0b\x32\".volary.platform.v1.DeliveryConfig\"[\n\x1c\x43reateDeliveryConfigResponse\x12;\n\x0f\x64\x65livery_config\x18\x01 \x01(\x0b\x32\".volary.platform.v1.DeliveryConfig\"(\n\x18GetDeliveryConfigRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x19GetDeliveryConfigResponse\x12;\n\x0f\x64\x65livery_config\x18\x01 \x01(\x0b\x32\".volary.platform.v1.DeliveryConfig\"C\n\x1aListDeliveryConfigsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"t\n\x1bListDeliveryConfigsResponse\x12<\n\x10\x64\x65livery_configs\x18\x01 \x03(\x0b\x32\".volary.platform.v1.DeliveryConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x1bUpdateDeliveryConfigRequest\x12;\n\x0f\x64\x65livery_config\x18\x01 \x01(\x0b\x32\".volary.platform.v1.DeliveryConfig\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"[\n\x1cUpdateDeliveryConfigResponse\x12;\n\x0f\x64\x65livery_config\x18\x01 \x01(\x0b\x32\".volary.platform.v1.DeliveryConfig\"+\n\x1b\x44\x65leteDeliveryConfigRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteDeliveryConfigResponse\"`\n\x1d\x43reateNotificationRuleRequest\x12?\n\x11notification_rule\x18\x01 \x01(\x0b\x32$.volary.platform.v1.NotificationRule\"a\n\x1e\x43reateNotificationRuleResponse\x12?\n\x11notification_rule\x18\x01 \x01(\x0b\x32$.volary.platform.v1.NotificationRule\"*\n\x1aGetNotificationRuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"^\n\x1bGetNotificationRuleResponse\x12?\n\x11notification_rule\x18\x01 \x01(\x0b\x32$.volary.platform.v1.NotificationRule\"E\n\x1cListNotificationRulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"z\n\x1dListNotificationRulesResponse\x12@\n\x12notification_rules\x18\x01 \x03(\x0b\x32$.volary.platform.v1.NotificationRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x1dUpdateNotificationRuleRequest\x12?\n\x11notification_rule\x18\x01 \x01(\x0b\x32$.volary.platform.v1.NotificationRule\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"a\n\x1eUpdateNotificationRuleResponse\x12?\n\x11notification_rule\x18\x01 \x01(\x0b\x32$.volary.platform.v1.NotificationRule\"-\n\x1d\x44\x65leteNotificationRuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x1e\x44\x65leteNotificationRuleResponse2\xf2\x04\n\x15\x44\x65liveryConfigService\x12y\n\x14\x43reateDeliveryConfig\x12/.volary.platform.v1.CreateDeliveryConfigRequest\x1a\x30.volary.platform.v1.CreateDeliveryConfigResponse\x12p\n\x11GetDeliveryConfig\x12,.volary.platform.v1.GetDeliveryConfigRequest\x1a-.volary.platform.v1.GetDeliveryConfigResponse\x12v\n\x13ListDeliveryConfigs\x12..volary.platform.v1.ListDeliveryConfigsRequest\x1a/.volary.platform.v1.ListDeliveryConfigsResponse\x12y\n\x14UpdateDeliveryConfig\x12/.volary.platform.v1.UpdateDeliveryConfigRequest\x1a\x30.volary.platform.v1.UpdateDeliveryConfigResponse\x12y\n\x14\x44\x65leteDeliveryConfig\x12/.volary.platform.v1.DeleteDeliveryConfigRequest\x1a\x30.volary.platform.v1.DeleteDeliveryConfigResponse2\x92\x05\n\x17NotificationRuleService\x12\x7f\n\x16\x43reateNotificationRule\x12\x31.volary.platform.v1.CreateNotificationRuleRequest\x1a\x32.volary.platform.v1.CreateNotificationRuleResponse\x12v\n\x13GetNotificationRule\x12..volary.platform.v1.GetNotificationRuleRequest\x1a/.volary.platform.v1.GetNotificationRuleResponse\x12|\n\x15ListNotificationRules\x12\x30.volary.platform.v1.ListNotificationRulesRequest\x1a\x31.volary.platform.v1.ListNotificationRulesResponse\x12\x7f\n\x16UpdateNotificationRule\x12\x31.volary.platform.v1.UpdateNotificationRuleRequest\x1a\x32.volary.platform.v1.UpdateNotificationRuleResponse\x12\x7f\n\x16\x44\x65leteNotificationRule\x12\x31.volary.platform.v1.DeleteNotificationRuleRequest\x1a\x32.volary.platform.v1.DeleteNotificationRuleResponse2\xed\x01\n\x13NotificationService\x12g\n\x0eListDeliveries\x12).volary.platform.v1.ListDeliveriesRequest\x1a*.volary.platform.v1.ListDeliveriesResponse\x12m\n\x10ResendDeliveries\x12+.volary.platform.v1.ResendDeliveriesRequest\x1a,.volary.platform.v1.ResendDeliveriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.notification_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERY']._serialized_start=99
-  _globals['_DELIVERY']._serialized_end=432
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=434
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=511
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=513
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=612
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=614
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=652
-  _globals['_RESENDDELIVERIESRESPONSE']._serialized_start=654
-  _globals['_RESENDDELIVERIESRESPONSE']._serialized_end=696
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=699
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=936
+  _globals['_WEBHOOKTEMPLATE_HEADERSENTRY']._loaded_options = None
+  _globals['_WEBHOOKTEMPLATE_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_DELIVERY']._serialized_start=133
+  _globals['_DELIVERY']._serialized_end=491
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=493
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=570
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=572
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=671
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=673
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=711
+  _globals['_RESENDDELIVERIESRESPONSE']._serialized_start=713
+  _globals['_RESENDDELIVERIESRESPONSE']._serialized_end=755
+  _globals['_DELIVERYCONFIG']._serialized_start=758
+  _globals['_DELIVERYCONFIG']._serialized_end=909
+  _globals['_WEBHOOKTEMPLATE']._serialized_start=912
+  _globals['_WEBHOOKTEMPLATE']._serialized_end=1087
+  _globals['_WEBHOOKTEMPLATE_HEADERSENTRY']._serialized_start=1041
+  _globals['_WEBHOOKTEMPLATE_HEADERSENTRY']._serialized_end=1087
+  _globals['_EMAILTEMPLATE']._serialized_start=1089
+  _globals['_EMAILTEMPLATE']._serialized_end=1186
+  _globals['_NOTIFICATIONRULE']._serialized_start=1188
+  _globals['_NOTIFICATIONRULE']._serialized_end=1279
+  _globals['_CREATEDELIVERYCONFIGREQUEST']._serialized_start=1281
+  _globals['_CREATEDELIVERYCONFIGREQUEST']._serialized_end=1371
+  _globals['_CREATEDELIVERYCONFIGRESPONSE']._serialized_start=1373
+  _globals['_CREATEDELIVERYCONFIGRESPONSE']._serialized_end=1464
+  _globals['_GETDELIVERYCONFIGREQUEST']._serialized_start=1466
+  _globals['_GETDELIVERYCONFIGREQUEST']._serialized_end=1506
+  _globals['_GETDELIVERYCONFIGRESPONSE']._serialized_start=1508
+  _globals['_GETDELIVERYCONFIGRESPONSE']._serialized_end=1596
+  _globals['_LISTDELIVERYCONFIGSREQUEST']._serialized_start=1598
+  _globals['_LISTDELIVERYCONFIGSREQUEST']._serialized_end=1665
+  _globals['_LISTDELIVERYCONFIGSRESPONSE']._serialized_start=1667
+  _globals['_LISTDELIVERYCONFIGSRESPONSE']._serialized_end=1783
+  _globals['_UPDATEDELIVERYCONFIGREQUEST']._serialized_start=1786
+  _globals['_UPDATEDELIVERYCONFIGREQUEST']._serialized_end=1925
+  _globals['_UPDATEDELIVERYCONFIGRESPONSE']._serialized_start=1927
+  _globals['_UPDATEDELIVERYCONFIGRESPONSE']._serialized_end=2018
+  _globals['_DELETEDELIVERYCONFIGREQUEST']._serialized_start=2020
+  _globals['_DELETEDELIVERYCONFIGREQUEST']._serialized_end=2063
+  _globals['_DELETEDELIVERYCONFIGRESPONSE']._serialized_start=2065
+  _globals['_DELETEDELIVERYCONFIGRESPONSE']._serialized_end=2095
+  _globals['_CREATENOTIFICATIONRULEREQUEST']._serialized_start=2097
+  _globals['_CREATENOTIFICATIONRULEREQUEST']._serialized_end=2193
+  _globals['_CREATENOTIFICATIONRULERESPONSE']._serialized_start=2195
+  _globals['_CREATENOTIFICATIONRULERESPONSE']._serialized_end=2292
+  _globals['_GETNOTIFICATIONRULEREQUEST']._serialized_start=2294
+  _globals['_GETNOTIFICATIONRULEREQUEST']._serialized_end=2336
+  _globals['_GETNOTIFICATIONRULERESPONSE']._serialized_start=2338
+  _globals['_GETNOTIFICATIONRULERESPONSE']._serialized_end=2432
+  _globals['_LISTNOTIFICATIONRULESREQUEST']._serialized_start=2434
+  _globals['_LISTNOTIFICATIONRULESREQUEST']._serialized_end=2503
+  _globals['_LISTNOTIFICATIONRULESRESPONSE']._serialized_start=2505
+  _globals['_LISTNOTIFICATIONRULESRESPONSE']._serialized_end=2627
+  _globals['_UPDATENOTIFICATIONRULEREQUEST']._serialized_start=2630
+  _globals['_UPDATENOTIFICATIONRULEREQUEST']._serialized_end=2775
+  _globals['_UPDATENOTIFICATIONRULERESPONSE']._serialized_start=2777
+  _globals['_UPDATENOTIFICATIONRULERESPONSE']._serialized_end=2874
+  _globals['_DELETENOTIFICATIONRULEREQUEST']._serialized_start=2876
+  _globals['_DELETENOTIFICATIONRULEREQUEST']._serialized_end=2921
+  _globals['_DELETENOTIFICATIONRULERESPONSE']._serialized_start=2923
+  _globals['_DELETENOTIFICATIONRULERESPONSE']._serialized_end=2955
+  _globals['_DELIVERYCONFIGSERVICE']._serialized_start=2958
+  _globals['_DELIVERYCONFIGSERVICE']._serialized_end=3584
+  _globals['_NOTIFICATIONRULESERVICE']._serialized_start=3587
+  _globals['_NOTIFICATIONRULESERVICE']._serialized_end=4245
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=4248
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=4485
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ import pytest
 
 from controlplane.core.errors import InvalidError
 from controlplane.core.notifications import (
+    ENDS,
     MAX_ERROR,
     MAX_TEMPLATE,
     MAX_URL,
@@ -50,11 +51,11 @@ def test_mask_has_a_bit_for_each_phase_and_none_without_rules() -> None:
     assert mask_of(NOTIFIED) < 2**15  # it is stored as a smallint
 
 
-def test_notifications_record_the_phases_of_all_rules_and_a_named_rule_all_phases() -> None:
+def test_notifications_record_the_phases_of_all_rules_and_a_named_rule_all_ends() -> None:
     rules = [Rule(phases=frozenset({each})) for each in (Phase.FAILED, Phase.ABORTED)]
 
     assert Notifications(rules=rules).phases == {Phase.FAILED, Phase.ABORTED}
-    assert Notifications(name="nightly").phases == NOTIFIED
+    assert Notifications(name="nightly").phases == ENDS
 
 
 def test_recovered_run_is_reported_as_one_that_succeeded() -> None:
