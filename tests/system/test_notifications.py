@@ -131,3 +131,14 @@ async def test_named_rule_and_delivery_of_the_sdk_are_made_by_commands(world: Wo
     await world.received(2)
 
     assert world.receiver.bodies == ["FAILED"] * 2
+
+
+async def test_example_reports_its_error_to_the_given_address(world: World) -> None:
+    example = Path(__file__).parents[2] / "examples" / "notifying.py"
+    ended = await asyncio.to_thread(world.flyte.script, str(example), world.receiver.url)
+    await world.received(1)
+
+    (body,) = world.receiver.bodies
+    text = json.loads(body)["text"]
+    assert text.startswith(f"{ended.run}: FAILED")
+    assert "ZeroDivisionError" in text or "by zero" in text

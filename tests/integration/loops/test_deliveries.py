@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -13,11 +14,13 @@ from sqlalchemy import text
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.notifications import MOST_TRIES, DeliveryState
+from controlplane.core.relations import Counterpart
 from controlplane.loops import deliveries
 from controlplane.loops.deliveries import KEEP
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.notify.deliveries import CLAIMED_FOR
 from controlplane.usecases.notifications import Notifications
+from shared.model.ids import RunName
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_action_key
 from tests.fakes.clock import FakeClock
@@ -67,6 +70,19 @@ async def test_phases_that_no_rule_names_are_not_recorded(store: Store, receiver
     await fail_run(store, make_notifying_run(name="r2"))
 
     assert await store.count("phase_events") == 0
+
+
+async def test_run_whose_root_is_recovered_is_reported_as_succeeded(
+    store: Store, clock: FakeClock, receiver: Receiver
+) -> None:
+    """Its root has ended when it is inserted; so has that of a run with a cached result."""
+    new = make_notifying_run(make_rule(receiver.url, Phase.SUCCEEDED))
+    taken = Counterpart(output_uri="file:///b/o", value=None, executed_in=RunName("r0"))
+    await store.create(replace(new, recovered=taken))
+
+    await make_loop(store, clock).run_once()
+
+    assert [json.loads(body) for body in receiver.bodies] == [{"phase": "SUCCEEDED", "error": ""}]
 
 
 async def test_receiver_that_fails_gets_the_same_key_later(store: Store, clock: FakeClock) -> None:
