@@ -62,6 +62,7 @@ from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.deliveries import TRIES, Deliveries, make_senders
+from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
@@ -201,6 +202,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 data=data,
                 logs=logs,
                 projects=projects,
+                domains=Domains(database, clock),
                 runs=runs,
                 secrets=secrets,
                 cache=CacheEntries(database, clock, data.access),

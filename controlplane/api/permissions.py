@@ -97,11 +97,11 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetImage": Access.UNBUILT,
     },
     "flyteidl2.org.DomainService": {
-        "ListDomains": Access.UNBUILT,
-        "CreateDomain": Access.UNBUILT,
-        "GetDomain": Access.UNBUILT,
-        "UpdateDomain": Access.UNBUILT,
-        "DeleteDomain": Access.UNBUILT,
+        "ListDomains": Access.KNOWN,
+        "CreateDomain": Permission.PROJECT_WRITE,
+        "GetDomain": Access.KNOWN,
+        "UpdateDomain": Permission.PROJECT_WRITE,
+        "DeleteDomain": Permission.PROJECT_WRITE,
     },
     "flyteidl2.project.ProjectService": {
         "CreateProject": Permission.PROJECT_WRITE,

@@ -22,12 +22,14 @@ from controlplane.api.convert.lists import (
 from controlplane.core import names
 from controlplane.core.callers import Caller
 from controlplane.core.lists import Listing
+from controlplane.usecases.domains import Domains
 from controlplane.usecases.projects import Projects
 
 
 class ProjectService:
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: Projects, domains: Domains) -> None:
         self._projects = projects
+        self._domains = domains
 
     async def create_project(
         self, caller: Caller, request: CreateProjectRequest
@@ -43,7 +45,8 @@ class ProjectService:
 
     async def get_project(self, caller: Caller, request: GetProjectRequest) -> GetProjectResponse:
         row = await self._projects.get(caller, names.parse_project(request.id))
-        return GetProjectResponse(project=convert.render_project(caller.org, row))
+        domains = await self._domains.list(caller)
+        return GetProjectResponse(project=convert.render_project(caller.org, row, domains))
 
     async def list_projects(
         self, caller: Caller, request: ListProjectsRequest
@@ -55,9 +58,10 @@ class ProjectService:
             token=parse_token(request.token),
         )
         page = await self._projects.list(caller, listing)
+        domains = await self._domains.list(caller)
         return ListProjectsResponse(
             projects=ProjectsMessage(
-                projects=[convert.render_project(caller.org, row) for row in page.rows],
+                projects=[convert.render_project(caller.org, row, domains) for row in page.rows],
                 token=page.token,
             )
         )

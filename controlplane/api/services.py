@@ -6,6 +6,7 @@ from controlplane.api.actions import ActionsService, QueueService, StateService
 from controlplane.api.cache import CacheService
 from controlplane.api.clusters import ClusterService
 from controlplane.api.dataproxy import DataProxyService
+from controlplane.api.domains import DomainService
 from controlplane.api.identity import AuthMetadataService, IdentityService
 from controlplane.api.projects import ProjectService
 from controlplane.api.run_logs import RunLogsService
@@ -18,6 +19,7 @@ from controlplane.api.triggers import TriggerService
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
+from controlplane.usecases.domains import Domains
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
@@ -36,6 +38,7 @@ def services(
     tasks: Tasks,
     task_groups: TaskGroups,
     projects: Projects,
+    domains: Domains,
     data: Data,
     logs: Logs,
     secrets: Secrets,
@@ -64,7 +67,8 @@ def services(
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(
             data, tasks, triggers, logs, settings
         ),
-        "flyteidl2.project.ProjectService": ProjectService(projects),
+        "flyteidl2.org.DomainService": DomainService(domains),
+        "flyteidl2.project.ProjectService": ProjectService(projects, domains),
         "flyteidl2.secret.SecretService": SecretService(secrets),
         "flyteidl2.settings.SettingsService": SettingsService(settings),
         "flyteidl2.task.TaskService": TaskService(tasks, triggers, data, base=base, clock=clock),

@@ -1,19 +1,11 @@
-"""Projects and their domains."""
+"""Projects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 
-from controlplane.core.errors import NotFoundError
-from shared.model.ids import DomainName, ProjectName
-
-DOMAINS: Mapping[DomainName, str] = {
-    DomainName("development"): "Development",
-    DomainName("staging"): "Staging",
-    DomainName("production"): "Production",
-}
-"""Domains that every project has; the values are display names."""
+from shared.model.ids import ProjectName
 
 
 class ProjectState(IntEnum):
@@ -51,9 +43,3 @@ class ProjectPage:
 
     rows: Sequence[ProjectRow]
     token: str
-
-
-def require_domain(domain: DomainName) -> None:
-    """Raise NotFoundError unless projects have this domain."""
-    if domain not in DOMAINS:
-        raise NotFoundError("domain", f"{domain} (there are {', '.join(DOMAINS)})")

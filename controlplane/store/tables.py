@@ -332,6 +332,18 @@ secrets = Table(
     Index("secrets_image_pull", "org", postgresql_where=text("type = 1")),
 )
 
+# Domains that an org has beside the default ones, or has renamed or deleted of those; at most
+# core.domains.MAX_DOMAINS and those.
+domains = Table(
+    "domains",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    _text("name"),
+    Column("is_deleted", Boolean, nullable=False, server_default="false"),
+    _at("created_at"),
+)
+
 # What an org, a domain or a project gives its runs; project and domain are "" in wider scopes.
 # At most one row for each, and a row is at most core.scoped_settings.MAX_BYTES.
 scoped_settings = Table(

@@ -5,9 +5,9 @@ from datetime import timedelta
 from controlplane.core.caching import CacheEntry, CachePlace
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, InvalidError, NotFoundError
-from controlplane.core.projects import require_domain
 from controlplane.store.database import Database
 from controlplane.store.dispatch import cache_objects as store
+from controlplane.store.resources.domains import require_domain
 from controlplane.store.resources.projects import find_project
 from controlplane.usecases.blob_access import BlobAccess
 from shared.kit.clock import Clock
@@ -47,7 +47,6 @@ class CacheEntries:
         (domain, project), AlreadyExistsError: there is an entry, not older than ``max_age``.
         """
         caller.require(Permission.BLOB_WRITE, place.project, place.domain)
-        require_domain(place.domain)
         self._access.require_writable(caller, output_uri, "output.output_uri")
         if not self._access.is_in(caller, output_uri, place.project, place.domain):
             raise InvalidError(
@@ -55,6 +54,7 @@ class CacheEntries:
                 f" {place.project}, domain {place.domain}: the folder that has outputs.pb"
             )
         async with self._database.for_org(caller.org) as tx:
+            await require_domain(tx, place.domain)
             if await find_project(tx, place.project) is None:
                 raise NotFoundError("project", place.project)
             stored = await store.put_entry(

@@ -21,7 +21,6 @@ from controlplane.core.errors import (
     NotFoundError,
     NotReadyError,
 )
-from controlplane.core.projects import require_domain
 from controlplane.core.runs import InputsUpload
 from controlplane.core.signing import Grant, Method, SigningKeys
 from controlplane.core.tasks import TaskKey
@@ -122,7 +121,7 @@ class Data:
         """
         caller.require(Permission.BLOB_WRITE, upload.project, upload.domain)
         _check(upload)
-        await self._require_project(caller, upload.project, upload.domain)
+        await self._projects.require(caller, upload.project, upload.domain)
         by_md5 = b32encode(upload.md5).decode().rstrip("=").lower()
         uri = layout.upload_uri(
             self._store.base,
@@ -157,7 +156,7 @@ class Data:
     async def upload_inputs(self, caller: Caller, upload: InputsUpload) -> str:
         """Store inputs under their SHA-256 and return the URI; the run need not exist yet."""
         uri = self.locate_inputs(caller, upload)
-        await self._require_project(caller, upload.project, upload.domain)
+        await self._projects.require(caller, upload.project, upload.domain)
         await self.store_inputs(uri, upload.body)
         return uri
 
@@ -357,12 +356,6 @@ class Data:
                 " or request less"
             )
         return (self._clock.now() + (requested or LINK_LIFE)).replace(microsecond=0)
-
-    async def _require_project(
-        self, caller: Caller, project: ProjectName, domain: DomainName
-    ) -> None:
-        require_domain(domain)
-        await self._projects.get(caller, project)
 
 
 def _check(upload: Upload) -> None:

@@ -3,9 +3,10 @@
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError
 from controlplane.core.lists import Listing
-from controlplane.core.projects import Project, ProjectPage, ProjectRow, require_domain
+from controlplane.core.projects import Project, ProjectPage, ProjectRow
 from controlplane.store.database import Database
 from controlplane.store.resources import projects as store
+from controlplane.store.resources.domains import require_domain
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
@@ -58,5 +59,6 @@ class Projects:
 
     async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
         """Raise NotFoundError unless the project exists and has the domain."""
-        require_domain(domain)
         await self.get(caller, project)
+        async with self._database.for_org(caller.org) as tx:
+            await require_domain(tx, domain)

@@ -21,7 +21,6 @@ from controlplane.core.errors import (
     UnavailableError,
 )
 from controlplane.core.lists import Listing
-from controlplane.core.projects import require_domain
 from controlplane.core.runs import (
     INPUTS_GRACE,
     InputsUpload,
@@ -113,7 +112,6 @@ class Runs:
         caller.require_somewhere(Permission.RUN_CREATE)
         spec = (await self._tasks.get(caller, task)).spec if isinstance(task, TaskKey) else task
         caller.require(Permission.RUN_CREATE, run_key.project, run_key.domain)
-        require_domain(run_key.domain)
         effective = await self._settings.resolve(caller.org, run_key.project, run_key.domain)
         request = parse(spec, effective)
         new, inputs = request.new, request.inputs

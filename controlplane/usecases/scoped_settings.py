@@ -12,7 +12,6 @@ from controlplane.core.errors import (
     NotReadyError,
     QueueNotFoundError,
 )
-from controlplane.core.projects import require_domain
 from controlplane.core.scoped_settings import (
     Effective,
     Settings,
@@ -24,6 +23,7 @@ from controlplane.core.scoped_settings import (
 from controlplane.core.scopes import Scope
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import scoped_settings as store
+from controlplane.store.resources.domains import require_domain
 from controlplane.store.resources.projects import find_project
 from controlplane.store.resources.queues import find_queue
 from controlplane.usecases.identity.audit import record
@@ -103,8 +103,9 @@ class ScopedSettings:
         return SettingsRecord(scope=scope, settings=settings, version=version + 1)
 
     async def resolve(self, org: OrgName, project: ProjectName, domain: DomainName) -> Effective:
-        """Return what applies to a run that is created now in this project and domain."""
+        """Return what applies to a run that is created now; NotFoundError for a missing domain."""
         async with self._database.for_org(org) as tx:
+            await require_domain(tx, domain)
             return resolve(await store.list_records(tx, Scope(domain, project)))
 
     async def find_run_base(self, caller: Caller, project: ProjectName, domain: DomainName) -> str:
@@ -146,6 +147,6 @@ def not_below(base: str, org: OrgName, uri: str) -> bool:
 async def _require_scope(tx: OrgTx, scope: Scope) -> None:
     """Raise NotFoundError for a domain or project that does not exist."""
     if scope.domain:
-        require_domain(DomainName(scope.domain))
+        await require_domain(tx, DomainName(scope.domain))
     if scope.project and await find_project(tx, ProjectName(scope.project)) is None:
         raise NotFoundError("project", scope.project)

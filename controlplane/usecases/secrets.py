@@ -20,7 +20,7 @@ from controlplane.core.errors import (
     UnfitDatabaseError,
 )
 from controlplane.core.lists import MAX_LIMIT
-from controlplane.core.projects import ProjectState, require_domain
+from controlplane.core.projects import ProjectState
 from controlplane.core.secrets import (
     MAX_SECRETS,
     ClusterKey,
@@ -37,6 +37,7 @@ from controlplane.core.secrets import (
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import secrets as store
 from controlplane.store.resources.clusters import ClusterRef
+from controlplane.store.resources.domains import require_domain
 from controlplane.store.resources.projects import find_project
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.secret_keys import SecretKeys, UnopenableError
@@ -318,7 +319,7 @@ class Secrets:
 async def _require_scope(tx: OrgTx, project: str, domain: str, *, archived: bool = False) -> None:
     """Raise NotFoundError for an unknown scope, NotReadyError if the project is archived."""
     if domain:
-        require_domain(DomainName(domain))
+        await require_domain(tx, DomainName(domain))
     if not project:
         return
     found = await find_project(tx, ProjectName(project))

@@ -6,11 +6,12 @@ from dataclasses import replace
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
 from controlplane.core.lists import Listing
-from controlplane.core.projects import ProjectState, require_domain
+from controlplane.core.projects import ProjectState
 from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskScope
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources import projects as project_store, tasks as store
+from controlplane.store.resources.domains import require_domain
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 
@@ -35,8 +36,8 @@ class Tasks:
         ``also`` is done in the same transaction.
         """
         caller.require(Permission.TASK_DEPLOY, new.key.project, new.key.domain)
-        require_domain(new.key.domain)
         async with self._database.for_org(caller.org) as tx:
+            await require_domain(tx, new.key.domain)
             await require_project(tx, new.key.project)
             kept = await store.deploy_task(tx, new, by=caller.subject, now=self._clock.now())
             if kept != new.spec.digest:

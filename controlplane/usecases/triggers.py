@@ -16,7 +16,6 @@ from controlplane.core.errors import (
     QueueNotFoundError,
 )
 from controlplane.core.lists import Listing
-from controlplane.core.projects import require_domain
 from controlplane.core.queues import DEFAULT
 from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import NewTask, TaskKey
@@ -92,7 +91,6 @@ class Triggers:
         project, queue), ExhaustedError (too many triggers).
         """
         self._require_write(caller, key.project, key.domain)
-        require_domain(key.domain)
         task = TaskKey(key.project, key.domain, key.task_name, task_version)
         spec = (await self._tasks.get(caller, task)).spec
         request = parse(spec, await self._settings.resolve(caller.org, key.project, key.domain))

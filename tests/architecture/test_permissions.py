@@ -24,6 +24,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         tasks=nothing,  # type: ignore[arg-type]
         task_groups=nothing,  # type: ignore[arg-type]
         projects=nothing,  # type: ignore[arg-type]
+        domains=nothing,  # type: ignore[arg-type]
         data=nothing,  # type: ignore[arg-type]
         logs=nothing,  # type: ignore[arg-type]
         secrets=nothing,  # type: ignore[arg-type]

@@ -1,14 +1,15 @@
 """Converts projects to flyteidl2's messages and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from flyteidl2.project.project_service_pb2 import Domain, Project as ProjectMessage
+from flyteidl2.project.project_service_pb2 import Domain as DomainMessage, Project as ProjectMessage
 from flyteidl2.task.run_pb2 import Labels
 
 from controlplane.api.convert.strings import parse_text
 from controlplane.core import names
+from controlplane.core.domains import Domain
 from controlplane.core.errors import InvalidError
-from controlplane.core.projects import DOMAINS, Project, ProjectRow, ProjectState
+from controlplane.core.projects import Project, ProjectRow, ProjectState
 from shared.model.ids import OrgName
 
 _MAX_LABELS = 64
@@ -16,9 +17,7 @@ _MAX_LABELS = 64
 
 def parse_project(message: ProjectMessage) -> Project:
     if message.domains:
-        raise InvalidError(
-            f"project.domains: must be empty; every project has {', '.join(DOMAINS)}"
-        )
+        raise InvalidError("project.domains: must be empty; every project has the org's domains")
     project = names.parse_project(message.id)
     return Project(
         id=project,
@@ -29,7 +28,7 @@ def parse_project(message: ProjectMessage) -> Project:
     )
 
 
-def render_project(org: OrgName, row: ProjectRow) -> ProjectMessage:
+def render_project(org: OrgName, row: ProjectRow, domains: Sequence[Domain]) -> ProjectMessage:
     project = row.project
     return ProjectMessage(
         id=project.id,
@@ -38,7 +37,7 @@ def render_project(org: OrgName, row: ProjectRow) -> ProjectMessage:
         labels=Labels(values=project.labels),
         state=project.state.value,
         org=org,
-        domains=[Domain(id=domain, name=name) for domain, name in DOMAINS.items()],
+        domains=[DomainMessage(id=each.id, name=each.name) for each in domains],
     )
 
 

@@ -38,12 +38,12 @@ from controlplane.core.identity import (
 )
 from controlplane.core.lists import Listing
 from controlplane.core.names import parse_domain, parse_project
-from controlplane.core.projects import require_domain
 from controlplane.core.roles import OWNER
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import invitations as store, members, orgs, roles, users
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.notify.changes import notify_grants
+from controlplane.store.resources.domains import require_domain
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.roles import find_permissions
 from shared.kit.clock import Clock
@@ -91,6 +91,8 @@ class Invitations:
             )
             if earlier is not None:
                 return CreatedInvitation(invitation=await _get(tx, earlier), token=None)
+            if new.domain:
+                await require_domain(tx, parse_domain(new.domain))
             await store.delete_expired(tx, now - _KEPT)
             if await store.count_invitations(tx) >= MAX_INVITATIONS:
                 raise ExhaustedError(f"an org has at most {MAX_INVITATIONS} invitations")
@@ -291,7 +293,7 @@ class Invitations:
         if new.project:
             parse_project(new.project)
         if new.domain:
-            require_domain(parse_domain(new.domain))
+            parse_domain(new.domain)
         return Invitation(
             id=new_uuid(now),
             role=new.role,

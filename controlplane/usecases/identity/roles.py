@@ -30,13 +30,13 @@ from controlplane.core.identity import (
 )
 from controlplane.core.lists import Listing
 from controlplane.core.names import parse_domain, parse_project
-from controlplane.core.projects import require_domain
 from controlplane.core.roles import BUILT_IN_ROLES
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import accounts, members, roles as store
 from controlplane.store.identity.grants import resolve_caller
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.notify.changes import notify_grants
+from controlplane.store.resources.domains import require_domain
 from controlplane.store.resources.projects import find_project
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
@@ -251,12 +251,14 @@ def _require_scope(bound: NewBinding) -> None:
     if bound.project:
         parse_project(bound.project)
     if bound.domain:
-        require_domain(parse_domain(bound.domain))
+        parse_domain(bound.domain)
 
 
 async def _require_project(tx: OrgTx, bound: NewBinding) -> None:
     if bound.project and await find_project(tx, parse_project(bound.project)) is None:
         raise NotFoundError("project", bound.project)
+    if bound.domain:
+        await require_domain(tx, parse_domain(bound.domain))
 
 
 async def _require_principal(tx: OrgTx, bound: NewBinding) -> Sequence[Subject]:

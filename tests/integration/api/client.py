@@ -19,6 +19,7 @@ from flyteidl2.auth.identity_connect import IdentityServiceClient
 from flyteidl2.cacheservice.v2.cacheservice_connect import CacheServiceClient
 from flyteidl2.cluster.service_connect import ClusterServiceClient
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
+from flyteidl2.org.domain_service_connect import DomainServiceClient
 from flyteidl2.project.project_service_connect import ProjectServiceClient
 from flyteidl2.secret.secret_connect import SecretServiceClient
 from flyteidl2.settings.settings_service_connect import SettingsServiceClient
@@ -56,6 +57,7 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
+from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.providers import IdentityProviders
@@ -136,6 +138,10 @@ class ApiUnderTest:
     @property
     def projects(self) -> Any:
         return ProjectServiceClient(self.url)
+
+    @property
+    def domains(self) -> DomainServiceClient:
+        return DomainServiceClient(self.url)
 
     @property
     def secrets(self) -> Any:
@@ -272,6 +278,7 @@ async def open_api(
                 tasks=tasks,
                 task_groups=TaskGroups(database, feeds),
                 projects=projects,
+                domains=Domains(database, clock),
                 data=data,
                 cache=CacheEntries(database, clock, data.access),
                 logs=Logs(actions, blobs, AgentLogs(agents)),

@@ -6,6 +6,7 @@ from flyteidl2.actions import actions_service_pb2 as actions_pb
 from flyteidl2.cacheservice.v2 import cacheservice_pb2 as cache_pb
 from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
+from flyteidl2.org import domain_service_pb2 as domain_pb
 from flyteidl2.project import project_service_pb2 as project_pb
 from flyteidl2.secret import payload_pb2 as secret_pb
 from flyteidl2.secret.definition_pb2 import SecretIdentifier
@@ -121,6 +122,11 @@ REQUESTS: Mapping[str, Make] = {
     "DataProxyService/TailLogs": lambda _: data_pb.TailLogsRequest(
         action_id=action_id(), attempt=1
     ),
+    "DomainService/CreateDomain": lambda _: domain_pb.CreateDomainRequest(id="research"),
+    "DomainService/UpdateDomain": lambda _: domain_pb.UpdateDomainRequest(
+        id="research", friendly_name="Research"
+    ),
+    "DomainService/DeleteDomain": lambda _: domain_pb.DeleteDomainRequest(id="research"),
     "ProjectService/CreateProject": lambda _: create_project("made"),
     "ProjectService/UpdateProject": lambda _: project_pb.UpdateProjectRequest(
         project={"id": PROJECT, "name": "Renamed"}
@@ -222,5 +228,13 @@ LISTS = frozenset({
     *platform_requests.LISTS,
 })  # fmt: skip
 """RPCs that show what the caller may see of what it asks for, and refuse nothing."""
-OF_THE_ORG = frozenset({"ProjectService/CreateProject"}) | platform_requests.OF_THE_ORG
+OF_THE_ORG = (
+    frozenset({
+        "DomainService/CreateDomain",
+        "DomainService/DeleteDomain",
+        "DomainService/UpdateDomain",
+        "ProjectService/CreateProject",
+    })
+    | platform_requests.OF_THE_ORG
+)  # fmt: skip
 """RPCs that need a grant in the whole org."""

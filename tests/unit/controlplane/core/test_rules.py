@@ -10,7 +10,6 @@ from controlplane.core.callers import ANONYMOUS, EVERYTHING, Permission, org_wid
 from controlplane.core.errors import NotAllowedError, NotFoundError, QueueNotFoundError
 from controlplane.core.forwarded_calls import ANSWERED_WITHIN, Standing
 from controlplane.core.link_timings import LinkTimings
-from controlplane.core.projects import require_domain
 from controlplane.core.tasks import TaskKey
 from controlplane.core.timeouts import due_at
 from shared.model.ids import DomainName, ProjectName
@@ -26,12 +25,6 @@ def test_caller_without_permission_is_refused_naming_it() -> None:
         allowed.require(permission)
         with pytest.raises(NotAllowedError, match=permission):
             ANONYMOUS.require(permission)
-
-
-def test_unknown_domain_is_refused_listing_the_domains() -> None:
-    require_domain(DomainName("production"))
-    with pytest.raises(NotFoundError, match="development"):
-        require_domain(DomainName("elsewhere"))
 
 
 def test_not_found_error_lists_existing_names_and_remedy() -> None:
