@@ -57,6 +57,7 @@ from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.agent_sessions import AgentSessions
+from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
@@ -199,6 +200,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         {
             **api.services(
                 actions=actions,
+                artifacts=Artifacts(database, clock),
                 data=data,
                 logs=logs,
                 projects=projects,

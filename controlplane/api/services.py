@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from controlplane.api.actions import ActionsService, QueueService, StateService
+from controlplane.api.artifacts import ArtifactService
 from controlplane.api.cache import CacheService
 from controlplane.api.clusters import ClusterService
 from controlplane.api.dataproxy import DataProxyService
@@ -17,6 +18,7 @@ from controlplane.api.tasks import TaskService
 from controlplane.api.translator import TranslatorService
 from controlplane.api.triggers import TriggerService
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.domains import Domains
@@ -41,6 +43,7 @@ def services(
     domains: Domains,
     data: Data,
     logs: Logs,
+    artifacts: Artifacts,
     secrets: Secrets,
     cache: CacheEntries,
     settings: ScopedSettings,
@@ -58,6 +61,7 @@ def services(
     """
     return {
         "flyteidl2.actions.ActionsService": ActionsService(actions, data),
+        "flyteidl2.artifact.ArtifactService": ArtifactService(artifacts),
         "flyteidl2.auth.AuthMetadataService": AuthMetadataService(
             public_url, has_logins=has_logins
         ),

@@ -19,6 +19,8 @@ _PREFIX = "attempt:"
 _IN_OWN_DOMAIN = frozenset({
     Permission.ACTION_ENQUEUE,
     Permission.ACTION_READ,
+    Permission.ARTIFACT_READ,
+    Permission.ARTIFACT_WRITE,
     Permission.BLOB_READ,
     Permission.BLOB_WRITE,
     Permission.PROJECT_READ,

@@ -21,6 +21,8 @@ class Permission(StrEnum):
 
     ACTION_ENQUEUE = "action:enqueue"
     ACTION_READ = "action:read"
+    ARTIFACT_READ = "artifact:read"
+    ARTIFACT_WRITE = "artifact:write"
     AUDIT_READ = "audit:read"
     BLOB_READ = "blob:read"
     BLOB_WRITE = "blob:write"

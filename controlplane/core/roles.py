@@ -11,6 +11,7 @@ VIEWER = "viewer"
 
 _VIEWER = frozenset({
     Permission.ACTION_READ,
+    Permission.ARTIFACT_READ,
     Permission.BLOB_READ,
     Permission.CLUSTER_READ,
     Permission.MEMBER_READ,
@@ -27,6 +28,7 @@ _VIEWER = frozenset({
 
 _CONTRIBUTOR = _VIEWER | {
     Permission.ACTION_ENQUEUE,
+    Permission.ARTIFACT_WRITE,
     Permission.BLOB_WRITE,
     Permission.RUN_ABORT,
     Permission.RUN_CREATE,

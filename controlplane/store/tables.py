@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.store import (
     agent_tables,
+    artifact_tables,
     cache_tables,
     columns,
     credential_tables,
@@ -47,6 +48,7 @@ from shared.model.phases import TERMINAL
 metadata = columns.metadata
 _OTHER_MODULES = (
     agent_tables,
+    artifact_tables,
     cache_tables,
     credential_tables,
     dispatch_tables,

@@ -135,9 +135,25 @@ def _linked_task(message: Any) -> Sequence[ProjectDomain]:
             return [("", "")]  # matches no caller
 
 
+def _of_name(name: Any) -> ProjectDomain:
+    return name.project, name.domain
+
+
+def _source_run(message: Any) -> Sequence[RunKey]:
+    """Return the run that an artifact names as its source."""
+    source = message.spec.source
+    if source.WhichOneof("source") == "task_action":
+        return [_run(source.task_action.action.run)]
+    return []
+
+
 _ANY = Rule(Scope.ANY)
 _LOCAL = Rule(Scope.LOCAL)
 _OWN_ACTION = _of_run(Scope.RUN, "action_id.run")
+_OWN_ARTIFACT = Rule(Scope.PROJECT, projects=lambda message: [_of_name(message.name)])
+_OWN_ARTIFACTS = Rule(
+    Scope.PROJECT, projects=lambda message: [(message.project_id.name, message.project_id.domain)]
+)
 _LINEAGE = _of_run(Scope.LINEAGE, "run_id")
 _LINEAGE_ACTION = _of_run(Scope.LINEAGE, "action_id.run")
 
@@ -150,6 +166,18 @@ RULES: Mapping[str, Rule] = {
     ),
     "flyteidl2.actions.ActionsService/Abort": _OWN_ACTION,
     "flyteidl2.actions.ActionsService/Signal": _OWN_ACTION,
+    "flyteidl2.artifact.ArtifactService/CreateArtifact": Rule(
+        Scope.LINEAGE,
+        runs=_source_run,
+        projects=lambda message: [_of_name(message.artifact_id.name)],
+    ),
+    "flyteidl2.artifact.ArtifactService/DeclareArtifact": _OWN_ARTIFACT,
+    "flyteidl2.artifact.ArtifactService/GetArtifact": _OWN_ARTIFACT,
+    "flyteidl2.artifact.ArtifactService/GetArtifactSchema": _OWN_ARTIFACT,
+    "flyteidl2.artifact.ArtifactService/ListArtifacts": _OWN_ARTIFACTS,
+    "flyteidl2.artifact.ArtifactService/ListArtifactMetadataKeys": _OWN_ARTIFACTS,
+    "flyteidl2.artifact.ArtifactService/ListArtifactNames": _OWN_ARTIFACTS,
+    "flyteidl2.artifact.ArtifactService/ListPartitionValues": _OWN_ARTIFACTS,
     "flyteidl2.auth.AuthMetadataService/GetOAuth2Metadata": _LOCAL,
     "flyteidl2.auth.AuthMetadataService/GetPublicClientConfig": _LOCAL,
     "flyteidl2.auth.IdentityService/UserInfo": _ANY,
@@ -200,6 +228,7 @@ RULES: Mapping[str, Rule] = {
 """Rows by the RPC's name, ``package.Service/Method``."""
 
 _REMEDIES: Mapping[str, str] = {
+    "flyteidl2.artifact.ArtifactService/DeleteArtifact": "delete versions from outside",
     "flyteidl2.app": "deploy and look after apps from outside",
     "flyteidl2.secret.SecretService": (
         "name the secrets it needs in the task's secrets= and find them in its environment"

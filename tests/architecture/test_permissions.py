@@ -21,6 +21,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
     served = services.services(
         runs=nothing,  # type: ignore[arg-type]  # none of them is called
         actions=nothing,  # type: ignore[arg-type]
+        artifacts=nothing,  # type: ignore[arg-type]
         tasks=nothing,  # type: ignore[arg-type]
         task_groups=nothing,  # type: ignore[arg-type]
         projects=nothing,  # type: ignore[arg-type]

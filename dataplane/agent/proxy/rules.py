@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyteidl2.actions import actions_service_pb2
+from flyteidl2.artifact import artifact_service_pb2
 from flyteidl2.auth import auth_service_pb2, identity_pb2
 from flyteidl2.cluster import service_pb2 as cluster_service_pb2
 from flyteidl2.dataproxy import dataproxy_service_pb2
@@ -23,6 +24,7 @@ from shared.model.task_calls import RULES, Rule
 
 _MODULES = (
     actions_service_pb2,
+    artifact_service_pb2,
     auth_service_pb2,
     cluster_service_pb2,
     dataproxy_service_pb2,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flyteidl2.actions.actions_service_connect import ActionsServiceClient
+from flyteidl2.artifact.artifact_service_connect import ArtifactServiceClient
 from flyteidl2.auth.auth_service_connect import AuthMetadataServiceClient
 from flyteidl2.auth.identity_connect import IdentityServiceClient
 from flyteidl2.cacheservice.v2.cacheservice_connect import CacheServiceClient
@@ -53,6 +54,7 @@ from controlplane.store.dispatch.claim import claim
 from controlplane.store.dispatch.reports import apply_reports
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
@@ -150,6 +152,10 @@ class ApiUnderTest:
     @property
     def settings(self) -> SettingsServiceClient:
         return SettingsServiceClient(self.url)
+
+    @property
+    def artifacts(self) -> ArtifactServiceClient:
+        return ArtifactServiceClient(self.url)
 
     @property
     def data(self) -> Any:
@@ -279,6 +285,7 @@ async def open_api(
                 task_groups=TaskGroups(database, feeds),
                 projects=projects,
                 domains=Domains(database, clock),
+                artifacts=Artifacts(database, clock),
                 data=data,
                 cache=CacheEntries(database, clock, data.access),
                 logs=Logs(actions, blobs, AgentLogs(agents)),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from flyteidl2.actions import actions_service_pb2 as actions_pb
+from flyteidl2.artifact import artifact_pb2, artifact_service_pb2 as artifact_pb
 from flyteidl2.cacheservice.v2 import cacheservice_pb2 as cache_pb
 from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
@@ -59,6 +60,29 @@ def secret_id() -> SecretIdentifier:
     return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
 
 
+def artifact_name(name: str = "model") -> artifact_pb2.ArtifactName:
+    return artifact_pb2.ArtifactName(project=PROJECT, domain=DOMAIN, name=name)
+
+
+def artifact_id(name: str = "model", version: str = "v1") -> artifact_pb2.ArtifactIdentifier:
+    return artifact_pb2.ArtifactIdentifier(name=artifact_name(name), version=version)
+
+
+def create_artifact(
+    name: str = "model", version: str = "v1", uri: str = "s3://somewhere/v1"
+) -> artifact_pb.CreateArtifactRequest:
+    request = artifact_pb.CreateArtifactRequest(artifact_id=artifact_id(name, version))
+    request.spec.value.scalar.blob.uri = uri
+    request.spec.type.blob.format = "txt"
+    return request
+
+
+def partitioned_artifact() -> artifact_pb.CreateArtifactRequest:
+    request = create_artifact()
+    request.spec.partitions.value["region"].static_value = "eu"
+    return request
+
+
 def link_to(kind: int) -> data_pb.CreateDownloadLinkRequest:
     attempt = ActionAttemptIdentifier(action_id=action_id(), attempt=1)
     return data_pb.CreateDownloadLinkRequest(artifact_type=kind, action_attempt_id=attempt)
@@ -109,6 +133,29 @@ REQUESTS: Mapping[str, Make] = {
     ),
     "ActionsService/Abort": lambda _: actions_pb.AbortRequest(action_id=action_id("cond")),
     "ActionsService/Signal": lambda _: older_signal(),
+    "ArtifactService/CreateArtifact": lambda _: partitioned_artifact(),
+    "ArtifactService/GetArtifact": lambda _: artifact_pb.GetArtifactRequest(name=artifact_name()),
+    "ArtifactService/ListArtifacts": lambda _: artifact_pb.ListArtifactsRequest(
+        project_id=project_id()
+    ),
+    "ArtifactService/ListArtifactNames": lambda _: artifact_pb.ListArtifactNamesRequest(
+        project_id=project_id()
+    ),
+    "ArtifactService/ListArtifactMetadataKeys": lambda _: (
+        artifact_pb.ListArtifactMetadataKeysRequest(project_id=project_id())
+    ),
+    "ArtifactService/DeclareArtifact": lambda _: artifact_pb.DeclareArtifactRequest(
+        name=artifact_name("declared"), partition_schema={"partition_keys": ["region"]}
+    ),
+    "ArtifactService/GetArtifactSchema": lambda _: artifact_pb.GetArtifactSchemaRequest(
+        name=artifact_name()
+    ),
+    "ArtifactService/ListPartitionValues": lambda _: artifact_pb.ListPartitionValuesRequest(
+        project_id=project_id(), name="model", key="region"
+    ),
+    "ArtifactService/DeleteArtifact": lambda _: artifact_pb.DeleteArtifactRequest(
+        artifact_id=artifact_id()
+    ),
     "DataProxyService/CreateUploadLocation": lambda _: upload(),
     "DataProxyService/UploadInputs": lambda _: data_pb.UploadInputsRequest(
         project_id=project_id(), task_spec=task_spec()

@@ -132,6 +132,7 @@ OTHER_FIELDS: Mapping[_Field, str] = {
         "where the error of a failed trace is looked for; nothing is read outside of the org"
     ),
     ("flyteidl2.common.UserSpec", "photo_url"): NOT_READ,
+    ("flyteidl2.core.ArtifactCard", "uri"): FOR_BROWSERS,
     ("flyteidl2.core.ArtifactQuery", "uri"): NOT_READ,
     ("flyteidl2.core.Blob", "uri"): IN_VALUES,
     ("flyteidl2.core.DataLoadingConfig", "input_path"): IN_POD,
@@ -145,6 +146,9 @@ OTHER_FIELDS: Mapping[_Field, str] = {
     ("flyteidl2.notification.WebhookDeliveryTemplate", "url"): REFUSED,
     ("flyteidl2.task.OutputReferences", "report_uri"): NOT_READ,
     ("flyteidl2.workflow.ConditionWebhook", "url"): REFUSED,
+    ("flyteidl2.workflow.LiteralsToLaunchFormJsonRequest", "literals_uri"): (
+        "read only if it is that of the inputs of the action that the request names"
+    ),
 }
 
 REPORTED = {"output_uri", "report_uri", "log_uri"}

@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.examined import examining, explain_everything, set_statements
+from tests.integration.store.test_examined_artifacts import OF_ARTIFACTS
 from tests.integration.store.test_examined_caching import OF_CACHE, OF_RESERVATIONS
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
@@ -45,6 +46,7 @@ MEASURED_ELSEWHERE = {
     "admit._ONLY_CHILDREN",
     "admit._WHICH_EXIST",
     "queues._WHICH_EXIST",
+    *OF_ARTIFACTS,
     *OF_CACHE,
     *OF_OBJECTS,
     *OF_RECOVERIES,

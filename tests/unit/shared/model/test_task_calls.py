@@ -2,6 +2,12 @@
 
 import pytest
 from flyteidl2.actions.actions_service_pb2 import EnqueueRequest, WatchForUpdatesRequest
+from flyteidl2.artifact.artifact_pb2 import ArtifactName
+from flyteidl2.artifact.artifact_service_pb2 import (
+    CreateArtifactRequest,
+    GetArtifactRequest,
+    ListArtifactsRequest,
+)
 from flyteidl2.common.identifier_pb2 import ProjectIdentifier, RunIdentifier
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     CreateDownloadLinkRequest,
@@ -63,6 +69,22 @@ def deploy(project: str) -> DeployTaskRequest:
     return DeployTaskRequest(task_id={"project": project, "domain": "d"})
 
 
+def artifact(project: str = "p", source: str = "") -> CreateArtifactRequest:
+    request = CreateArtifactRequest()
+    request.artifact_id.name.CopyFrom(ArtifactName(project=project, domain="d", name="model"))
+    if source:
+        request.spec.source.task_action.action.run.CopyFrom(run_id(source))
+    return request
+
+
+def find_artifact(project: str) -> GetArtifactRequest:
+    return GetArtifactRequest(name=ArtifactName(project=project, domain="d", name="model"))
+
+
+def list_artifacts(project: str) -> ListArtifactsRequest:
+    return ListArtifactsRequest(project_id=ProjectIdentifier(name=project, domain="d"))
+
+
 def new_run(project: str = "p", *, named: bool = True, related: str = "") -> CreateRunRequest:
     request = CreateRunRequest()
     if named:
@@ -85,6 +107,10 @@ def new_run(project: str = "p", *, named: bool = True, related: str = "") -> Cre
         ("CreateDownloadLink", link(run="r1")),
         ("CreateDownloadLink", link(task_project="p")),
         ("DeployTask", deploy("p")),
+        ("CreateArtifact", artifact()),
+        ("CreateArtifact", artifact(source="r1")),
+        ("GetArtifact", find_artifact("p")),
+        ("ListArtifacts", list_artifacts("p")),
     ],
     ids=[
         "child",
@@ -95,6 +121,10 @@ def new_run(project: str = "p", *, named: bool = True, related: str = "") -> Cre
         "link to its attempt",
         "link to a task",
         "deployment",
+        "artifact",
+        "artifact of its run",
+        "artifact of its project",
+        "artifacts of its project",
     ],
 )
 def test_calls_about_its_own_run_and_project_are_a_tasks(name: str, message: Message) -> None:
@@ -113,6 +143,9 @@ def test_calls_about_its_own_run_and_project_are_a_tasks(name: str, message: Mes
         ("CreateDownloadLink", link(), "/ is not its own project and domain, p/d"),
         ("CreateDownloadLink", link("q"), "q/d is not its own project and domain, p/d"),
         ("DeployTask", deploy("q"), "q/d is not its own project and domain, p/d"),
+        ("CreateArtifact", artifact("q"), "q/d is not its own project and domain, p/d"),
+        ("GetArtifact", find_artifact("q"), "q/d is not its own project and domain, p/d"),
+        ("ListArtifacts", list_artifacts("q"), "q/d is not its own project and domain, p/d"),
     ],
     ids=[
         "child of another action",
@@ -123,6 +156,9 @@ def test_calls_about_its_own_run_and_project_are_a_tasks(name: str, message: Mes
         "link to nothing",
         "link elsewhere",
         "deployment elsewhere",
+        "artifact elsewhere",
+        "artifact of another project",
+        "artifacts of another project",
     ],
 )
 def test_calls_about_others_are_refused(name: str, message: Message, reason: str) -> None:
@@ -133,6 +169,7 @@ def test_runs_of_others_are_listed_so_that_their_lineage_is_looked_up() -> None:
     other = RunKey(RUN.project, RUN.domain, RunName("r2"))
     assert list_other_runs(rule("CreateRun"), new_run(related="r2"), RUN) == [other]
     assert list_other_runs(rule("Enqueue"), enqueue("r2", "a0"), RUN) == [other]
+    assert list_other_runs(rule("CreateArtifact"), artifact(source="r2"), RUN) == [other]
     assert find_refusal(rule("Enqueue"), enqueue("r2", "a0"), OWN) == ""
     assert list_other_runs(rule("CreateDownloadLink"), link(run="r2"), RUN) == [other]
     assert refuse_run(other, RUN) == "p/d/r2 is neither its own run, p/d/r1, nor started by it"

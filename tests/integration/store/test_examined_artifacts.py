@@ -1,0 +1,112 @@
+"""
+Tests that the statements of artifacts examine rows in proportion to their set: 250 and 1,000
+versions of 50 names, with 20,000 other versions of each of two names.
+"""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from controlplane.core.artifacts import (
+    ArtifactKey,
+    ArtifactName,
+    NewArtifact,
+    Partition,
+    PartitionSchema,
+)
+from controlplane.core.lists import Listing
+from controlplane.store.database import open_database
+from controlplane.store.resources import artifact_lists, artifacts
+from shared.model.ids import DomainName, ProjectName
+from tests.factories import NOW, ORG
+from tests.integration.store.conftest import Store
+from tests.integration.store.examined import Examined, examining, explain_everything
+from tests.servers.postgres import DatabaseForTest, PostgresForTests
+
+OTHERS = 20_000
+NAMES = 50
+A_ROW = 60
+"""Rows that a statement may examine for each version of its set, as in test_examined.py."""
+
+OF_ARTIFACTS = {
+    "artifact_lists._GROUPS",
+    "artifacts._DIGESTS",
+    "artifacts._INSERT",
+    "artifacts._LOCK_NAMES",
+}
+
+OTHER_VERSIONS = """
+INSERT INTO artifact_names (org, project, domain, name, versions, last_number, latest_at)
+    SELECT 'acme', 'p', 'development', name, 20000, 20000, '2020-01-01'
+    FROM unnest(ARRAY['large', 'other']) name;
+INSERT INTO artifacts (org, project, domain, name, version, number, spec, digest, partitions,
+                       time_partition, time_key, granularity, created_at)
+    SELECT 'acme', 'p', 'development', name, 'v' || n, n, '', '', jsonb_build_object('region', n % 7),
+           date_trunc('day', now()) + n % 365 * interval '1 day', 'date', 3, '2020-01-01'
+    FROM unnest(ARRAY['large', 'other']) name, generate_series(1, 20000) n
+"""
+
+
+def name_of(number: int) -> ArtifactName:
+    return ArtifactName(ProjectName("p"), DomainName("development"), f"n{number}")
+
+
+@pytest.fixture(params=["analysed", "never"])
+async def measured(
+    request: pytest.FixtureRequest,
+    store: Store,
+    postgres_server: PostgresForTests,
+    test_database: DatabaseForTest,
+) -> AsyncIterator[tuple[Store, Examined]]:
+    del store  # its org
+    await explain_everything(postgres_server.superuser_url, test_database.name)
+    owner = await asyncpg.connect(test_database.owner_url)
+    for table in ("artifact_names", "artifacts"):
+        await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    await owner.execute(OTHER_VERSIONS)
+    if request.param == "analysed":
+        await owner.execute("ANALYZE")
+    await owner.close()
+    database = open_database(test_database.url, pool_size=1)
+    with examining(database) as seen:
+        yield Store(database, test_database.url), seen
+    await database.close()
+
+
+@pytest.mark.parametrize("size", [250, 1_000])
+async def test_statement_on_artifacts_examines_rows_in_proportion_to_them(
+    measured: tuple[Store, Examined], size: int
+) -> None:
+    store, seen = measured
+    new = [
+        NewArtifact(
+            key=ArtifactKey(name_of(number % NAMES), f"v{number}"),
+            spec=b"",
+            digest=b"d",
+            partition=Partition(values={"region": str(number)}),
+        )
+        for number in range(size)
+    ]
+    async with store.database.for_org(ORG) as tx:
+        await tx.plan_for(size)
+        schemas = {each.key.name: PartitionSchema(keys=("region",)) for each in new}
+        locked = await artifacts.lock_names(tx, schemas, NOW)
+        await artifacts.insert_artifacts(tx, [(each, "ada") for each in new], locked, NOW)
+        digests = await artifacts.find_digests(tx, [each.key for each in new])
+        page = await artifact_lists.list_groups(tx, "p", "development", Listing(limit=200))
+
+    assert len(digests) == size
+    groups = {group.latest.key.name.name: group for group in page.rows}
+    assert len(groups) == NAMES + 2
+    assert groups["n0"].latest.key.version == f"v{size - NAMES}"
+    assert groups["n0"].versions == size // NAMES
+    assert groups["large"].latest.key.version == "v20000"
+    assert set(seen.rows) >= OF_ARTIFACTS, sorted(OF_ARTIFACTS - set(seen.rows))
+    # Neither of the two large names is read; of their newest time partition, 55 versions are.
+    too_many = [
+        f"{name}: {seen.rows[name]}\n{seen.plans[name]}"
+        for name in OF_ARTIFACTS
+        if seen.rows[name] > A_ROW * size
+    ]
+    assert not too_many, "\n\n".join(too_many)
