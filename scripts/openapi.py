@@ -37,7 +37,7 @@ Field = FieldDescriptorProto
 _MESSAGE, _SERVICE, _ENUM = 4, 6, 5  # numbers of the fields of FileDescriptorProto
 _FIELD, _METHOD, _VALUE = 2, 2, 2
 
-_SCALARS: Mapping[int, Json] = {
+SCALARS: Mapping[int, Json] = {
     Field.TYPE_BOOL: {"type": "boolean"},
     Field.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
     Field.TYPE_DOUBLE: {"type": "number", "format": "double"},
@@ -48,7 +48,7 @@ _SCALARS: Mapping[int, Json] = {
     Field.TYPE_UINT64: {"type": "string", "format": "uint64", "pattern": "^[0-9]+$"},
     Field.TYPE_STRING: {"type": "string"},
 }
-_KNOWN: Mapping[str, Json] = {
+KNOWN: Mapping[str, Json] = {
     ".google.protobuf.Duration": {
         "type": "string",
         "pattern": "^-?[0-9]+([.][0-9]{1,9})?s$",
@@ -70,7 +70,7 @@ class Document:
 
     def __init__(self) -> None:
         self.paths: Json = {}
-        self.schemas: Json = {"Error": _error()}
+        self.schemas: Json = {"Error": error_schema()}
         self.tags: list[Json] = []
 
     def add(self, file: FileDescriptorProto) -> None:
@@ -169,9 +169,9 @@ def _schema(field: Field, maps: Mapping[str, DescriptorProto], *, is_request: bo
 
 def _single(field: Field, *, is_request: bool) -> Json:
     if field.type in {Field.TYPE_MESSAGE, Field.TYPE_ENUM}:
-        known = _KNOWN.get(field.type_name)
+        known = KNOWN.get(field.type_name)
         return dict(known or {"$ref": f"#/components/schemas/{_name(field.type_name)}"})
-    schema = dict(_SCALARS[field.type])
+    schema = dict(SCALARS[field.type])
     if is_request and field.type == Field.TYPE_STRING:
         schema["maxLength"] = MAX_STRING
     return schema
@@ -188,7 +188,8 @@ def _enum(enum: EnumDescriptorProto, comments: Mapping[Any, str], path: tuple[in
     return {**schema, "description": about} if about else schema
 
 
-def _error() -> Json:
+def error_schema() -> Json:
+    """Return the schema of an error's body."""
     codes = sorted({code.value for code in CODES.values()} | {"canceled", "internal", "unknown"})
     return {
         "type": "object",
@@ -204,7 +205,7 @@ def _error() -> Json:
 def _name(type_name: str) -> str:
     prefix = f".{PACKAGE}."
     if not type_name.startswith(prefix):
-        raise ValueError(f"{type_name}: say how its JSON looks, in _KNOWN")
+        raise ValueError(f"{type_name}: say how its JSON looks, in KNOWN")
     return type_name.removeprefix(prefix)
 
 

@@ -28,6 +28,9 @@ STATUS: Mapping[Code, int] = {
     Code.UNAVAILABLE: 503,
     Code.UNIMPLEMENTED: 501,
 }
+REFUSALS = sorted({*STATUS.values(), 405, 413, 415})
+"""Every status of an error."""
+
 _JSON = (b"content-type", b"application/json")
 
 
