@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
 from controlplane.api.convert.notifications import RunSpecReader
+from controlplane.api.convert.produced_artifacts import parse_produced
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.convert.triggers import build_run
 from controlplane.api.interceptors import Interceptors
@@ -37,6 +38,7 @@ from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.logins import Logins, make_logins
+from controlplane.loops.artifact_registrations import ArtifactRegistrationLoop
 from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deliveries import DeliveryLoop
@@ -57,6 +59,7 @@ from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.agent_sessions import AgentSessions
+from controlplane.usecases.artifact_registrations import ArtifactRegistrations
 from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
@@ -311,6 +314,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         checks=CacheChecks(loop_database, blobs, clock),
         every=timedelta(seconds=5),
     )
+    registrations = ArtifactRegistrations(loop_database, blobs, clock, parse_produced)
+    artifact_loop = ArtifactRegistrationLoop(registrations, clock)
     unused_entries = UnusedCacheEntries(
         loop_database,
         clock,
@@ -326,7 +331,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         every=timedelta(seconds=1),
     )
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
-
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
 
     try:
@@ -362,6 +366,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(partitions.run(), name="event partitions")
                 servers.create_task(pending_reasons.run(), name="pending reasons")
                 servers.create_task(cache_waiters.run(), name="cache waiters")
+                servers.create_task(artifact_loop.run(), name="artifact registrations")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")

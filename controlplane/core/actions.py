@@ -70,6 +70,7 @@ class Spec:
     kind: SpecKind
     body: bytes
     policy: RetryPolicy = RetryPolicy()
+    produces_artifacts: bool = False  # its outputs may declare artifacts
     has_outputs: bool = True  # of a task: without declared outputs it need not write a file
 
 

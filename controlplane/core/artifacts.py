@@ -129,6 +129,14 @@ class NewArtifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProducedArtifacts:
+    """Artifacts that the outputs of an attempt declare, and why others cannot be registered."""
+
+    artifacts: Sequence[NewArtifact] = ()
+    problems: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRow:
     """A stored version; ``schema`` is the one of its name."""
 

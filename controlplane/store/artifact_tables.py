@@ -1,5 +1,6 @@
 """
-Tables of artifacts: names with their partition keys, and the versions of each name.
+Tables of artifacts: names with their partition keys, the versions of each name, and the queue of
+attempts whose outputs are to be registered.
 
 A transaction that adds or deletes a version holds the row of its name: versions are numbered
 without gaps in the order of their commits, so that the newest one is the one with the greatest number.
@@ -12,10 +13,12 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -85,4 +88,18 @@ artifacts = Table(
         *("org", "project", "domain", "source_run"),
         postgresql_where=text("source_run <> ''"),
     ),
+)
+
+# Succeeded attempts whose outputs declare artifacts. A row is deleted with their registration.
+artifact_registrations = Table(
+    "artifact_registrations",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("output_uri", Text, nullable=False),
+    Column("claims", Integer, nullable=False, server_default="0"),
+    _at("created_at"),
+    _at("due_at"),
+    Index("artifact_registrations_due", "due_at"),
 )

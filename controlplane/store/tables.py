@@ -116,6 +116,8 @@ specs = Table(
     # Its attempts on a disconnected cluster may be leased elsewhere, once that cluster has
     # had time to stop them; otherwise they keep their lease, however long.
     Column("replaceable", Boolean, nullable=False, server_default="false"),
+    # Outputs of its attempts may declare artifacts.
+    Column("produces_artifacts", Boolean, nullable=False, server_default="false"),
     _at("created_at"),
 )
 

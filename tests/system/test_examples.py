@@ -6,6 +6,7 @@ import psutil
 import pytest
 from flyteidl2.common.phase_pb2 import ActionPhase
 
+from tests.running import until
 from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
 from tests.system.stack import Stack
@@ -17,6 +18,7 @@ RESULTS: list[tuple[list[str], list[Value]]] = [
     (["hello.py", "main", "--name", "you"], ["Hello, you!"]),
     (["fan_out.py", "main", "--shelves", "2", "--books", "2"], [6002]),
     (["files.py", "main", "--lines", "12"], [12]),
+    (["artifacts.py", "main", "--text", "some more words"], [3]),
     (["failures.py", "main", "--times", "2"], ["coffee, at attempt 2"]),
     (["failures.py", "main", "--times", "5"], ["no coffee: I am a teapot (attempt 2)"]),
     (["traces.py", "main", "--name", "you"], ["YOU, DEAR YOU"]),
@@ -56,6 +58,19 @@ async def test_recovery_of_the_example_looks_up_no_price_again(
     assert await api.result(action_id(again)) == [24]
     phases = [child.status.phase for child in await api.children(action_id(again))]
     assert phases == [ActionPhase.ACTION_PHASE_RECOVERED] * 3
+
+
+async def test_output_of_the_example_becomes_an_artifact(api: ApiClient, reader: Flyte) -> None:
+    run = reader("run", "artifacts.py", "main").run
+    await api.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
+
+    shown: list[str] = []
+
+    def is_registered() -> bool:
+        shown.append(reader("get", "artifact", "words", "--source-run", run).text)
+        return "words" in shown[-1]
+
+    await until(is_registered, "its artifact is registered", output=lambda: shown[-1])
 
 
 def test_every_example_has_a_test() -> None:

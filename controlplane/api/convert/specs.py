@@ -51,6 +51,7 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
             kind=SpecKind.TASK,
             body=body,
             policy=_parse_policy(message),
+            produces_artifacts=message.task_template.metadata.produces_artifacts,
             has_outputs=bool(message.task_template.interface.outputs.variables),
         ),
         _parse_info(message),

@@ -16,6 +16,7 @@ from controlplane.core.caching import CacheStatus
 from controlplane.core.queues import ANY_POOL
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.artifact_registrations import enqueue_registrations
 from controlplane.store.dispatch.caching import store_entries
 from controlplane.store.dispatch.cascades import PARENT_ENDED, EndedParent, end_descendants
 from controlplane.store.dispatch.reservations import end_reservations
@@ -106,6 +107,7 @@ class LeasedAttempt:
     available_at: datetime
     accepted_at: datetime | None
     cache_status: CacheStatus = CacheStatus.DISABLED  # of the action
+    produces_artifacts: bool = False  # its outputs may declare artifacts
     is_serialized: bool = False  # of equal actions one runs at a time
     state: rules.AttemptState
 
@@ -143,14 +145,18 @@ async def write_outcomes(
         if o.state.attempt.action in moved and o.state.action_phase in TERMINAL
     ]
     below = await end_descendants(tx, counters, parents, now)
-    await store_entries(
+    succeeded = [
+        (leased, o.state)
+        for leased, o in outcomes
+        if o.state.attempt.action in moved and o.state.action_phase is Phase.SUCCEEDED
+    ]
+    await enqueue_registrations(
         tx,
-        [
-            (o.state.attempt, o.state.output_uri, leased.cache_status)
-            for leased, o in outcomes
-            if o.state.attempt.action in moved and o.state.action_phase is Phase.SUCCEEDED
-        ],
+        [(state.attempt, state.output_uri) for one, state in succeeded if one.produces_artifacts],
         now,
+    )
+    await store_entries(
+        tx, [(state.attempt, state.output_uri, one.cache_status) for one, state in succeeded], now
     )
     serialized = {
         leased.state.attempt.action: leased for leased, _ in outcomes if leased.is_serialized

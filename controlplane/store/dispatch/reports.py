@@ -43,7 +43,8 @@ SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_f
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
        t.output_uri, t.report_uri, t.log_uri, t.log_links,
-       s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap, s.queued_timeout, s.deadline
+       s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap, s.queued_timeout, s.deadline,
+       s.produces_artifacts
 FROM n
 JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
 JOIN actions a ON a.org = d.org AND a.id = d.action_id
@@ -178,6 +179,7 @@ def _parse_leased(row: Row[tuple[object, ...]]) -> LeasedAttempt:
         available_at=row.available_at,
         accepted_at=row.accepted_at,
         cache_status=parse_enum(row.cache_status, CacheStatus.DISABLED),
+        produces_artifacts=row.produces_artifacts,
         is_serialized=row.cache_serialized,
         state=state,
     )

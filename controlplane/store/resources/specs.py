@@ -10,7 +10,7 @@ from shared.model.ids import Digest
 
 _POLICY = """
 ({of}.retries, {of}.backoff_base, {of}.backoff_factor, {of}.backoff_cap, {of}.max_runtime,
- {of}.queued_timeout, {of}.deadline, {of}.replaceable)
+ {of}.queued_timeout, {of}.deadline, {of}.replaceable, {of}.produces_artifacts)
 """
 
 # This release parses the policy from the body: one that an earlier release parsed wrongly is
@@ -20,18 +20,21 @@ _SAVE = statement(f"""
     digest="bytea", kind="smallint", body="bytea", retries="integer", backoff_base="interval",
     backoff_factor="double precision", backoff_cap="interval", max_runtime="interval",
     queued_timeout="interval", deadline="interval", replaceable="boolean",
+    produces_artifacts="boolean",
 )}
 , outdated AS (
     UPDATE specs s
     SET retries = n.retries, backoff_base = n.backoff_base, backoff_factor = n.backoff_factor,
         backoff_cap = n.backoff_cap, max_runtime = n.max_runtime,
-        queued_timeout = n.queued_timeout, deadline = n.deadline, replaceable = n.replaceable
+        queued_timeout = n.queued_timeout, deadline = n.deadline, replaceable = n.replaceable,
+        produces_artifacts = n.produces_artifacts
     FROM n
     WHERE s.org = n.org AND s.digest = n.digest
       AND {_POLICY.format(of="s")} IS DISTINCT FROM {_POLICY.format(of="n")}
 )
 INSERT INTO specs (org, digest, kind, body, retries, backoff_base, backoff_factor, backoff_cap,
-                   max_runtime, queued_timeout, deadline, replaceable, created_at)
+                   max_runtime, queued_timeout, deadline, replaceable, produces_artifacts,
+                   created_at)
 SELECT n.*, clock_timestamp() FROM n ON CONFLICT DO NOTHING
 """)  # fmt: skip
 
@@ -65,6 +68,7 @@ async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
             "queued_timeout": [spec.policy.queued_timeout for spec in made],
             "deadline": [spec.policy.deadline for spec in made],
             "replaceable": [spec.policy.replaceable for spec in made],
+            "produces_artifacts": [spec.produces_artifacts for spec in made],
         },
     )
 

@@ -4,6 +4,7 @@ versions of 50 names, with 20,000 other versions of each of two names.
 """
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -17,8 +18,9 @@ from controlplane.core.artifacts import (
 )
 from controlplane.core.lists import Listing
 from controlplane.store.database import open_database
+from controlplane.store.dispatch.artifact_registrations import enqueue_registrations
 from controlplane.store.resources import artifact_lists, artifacts
-from shared.model.ids import DomainName, ProjectName
+from shared.model.ids import ActionId, AttemptId, DomainName, ProjectName
 from tests.factories import NOW, ORG
 from tests.integration.store.conftest import Store
 from tests.integration.store.examined import Examined, examining, explain_everything
@@ -31,6 +33,7 @@ A_ROW = 60
 
 OF_ARTIFACTS = {
     "artifact_lists._GROUPS",
+    "artifact_registrations._ENQUEUE",
     "artifacts._DIGESTS",
     "artifacts._INSERT",
     "artifacts._LOCK_NAMES",
@@ -94,6 +97,9 @@ async def test_statement_on_artifacts_examines_rows_in_proportion_to_them(
         locked = await artifacts.lock_names(tx, schemas, NOW)
         await artifacts.insert_artifacts(tx, [(each, "ada") for each in new], locked, NOW)
         digests = await artifacts.find_digests(tx, [each.key for each in new])
+        await enqueue_registrations(
+            tx, [(AttemptId(ActionId(UUID(int=each)), 1), "") for each in range(size)], NOW
+        )
         page = await artifact_lists.list_groups(tx, "p", "development", Listing(limit=200))
 
     assert len(digests) == size
