@@ -36,6 +36,17 @@ def given(**columns: str) -> str:
     return f"WITH n AS MATERIALIZED (SELECT {org}u.* FROM unnest({arrays}) AS u ({names}))"
 
 
+def only_one(column: str, value: str) -> str:
+    """
+    Return the end of a lateral query for the one row whose last column of a unique key has a value.
+
+    A plain equality with LIMIT 1 costs the same by any index that has the columns before it, as long
+    as the table has no statistics; Postgres may then read all rows with those. A range in the order
+    of the unique key can only be had from its index.
+    """
+    return f"{column} >= {value} AND {column} <= {value} ORDER BY {column} LIMIT 1"
+
+
 def statement(source: str) -> TextClause:
     """Create a statement whose parameters ``now`` and ``…_at`` are timestamps with time zone."""
     made = text(source)

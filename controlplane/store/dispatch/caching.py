@@ -27,7 +27,7 @@ from controlplane.core.caching import (
 )
 from controlplane.store.database import OrgTx
 from controlplane.store.rows import parse_key
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import ActionId, AttemptId, RunKey
 
 _COLUMNS = (
@@ -62,9 +62,10 @@ LEFT JOIN LATERAL (
 _FIND_FOR_CHILDREN = statement(
     given(**_ASKED)
     + _FIND.format(
-        settings="""CROSS JOIN LATERAL (
+        settings=f"""CROSS JOIN LATERAL (
     SELECT r.cache_scopes, r.cache_overwrite FROM runs r
-    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run LIMIT 1
+    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain
+      AND {only_one("r.run", "n.run")}
 ) x"""
     )
 )

@@ -14,7 +14,7 @@ from controlplane.store.resources.triggers import (
     parse_trigger,
     progress_arrays,
 )
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import Digest, OrgName
 
 _ORGS = statement("""
@@ -27,7 +27,7 @@ SELECT wake_at FROM triggers WHERE wake_at IS NOT NULL AND wake_at > :now ORDER 
 
 # The locked rows are few; their specs are joined only then. A trigger that another replica or a
 # caller has locked is read again in the next pass.
-_LOCK_DUE = statement("""
+_LOCK_DUE = statement(f"""
 WITH due AS MATERIALIZED (
     SELECT t.* FROM triggers t
     WHERE t.org = :org AND t.wake_at IS NOT NULL AND t.wake_at <= :now
@@ -41,7 +41,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT k.spec FROM tasks k
     WHERE k.org = d.org AND k.project = d.project AND k.domain = d.domain
-      AND k.name = d.task_name AND k.version = d.task_version LIMIT 1
+      AND k.name = d.task_name AND {only_one("k.version", "d.task_version")}
 ) k ON true
 """)
 

@@ -15,7 +15,7 @@ from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.resources.queues import lock_free_queues, lock_queues
 from controlplane.store.resources.runs import Created
 from controlplane.store.resources.specs import save_specs
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import RunId
 from shared.model.phases import Phase
 
@@ -78,8 +78,8 @@ LEFT JOIN LATERAL (
 ) p ON true
 LEFT JOIN LATERAL (
     SELECT r.trigger_task, r.trigger_name FROM runs r
-    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
-    LIMIT 1
+    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain
+      AND {only_one('r.run', 'n.run')}
 ) r ON true
 """)  # fmt: skip
 

@@ -39,6 +39,13 @@ OF_CACHE = {
     "caching._TOUCH",
 }
 
+OTHER_RUNS = """
+INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, created_at,
+                  started_at)
+    SELECT 'acme', md5('run' || n)::uuid, 'p', 'development', 'other' || n, 1, '', 'b', now(), now()
+    FROM generate_series(1, 20000) n
+"""
+
 OTHER_ENTRIES = """
 INSERT INTO cache_entries (org, key, project, domain, output_uri, created_at, hit_at, replaces_before)
     SELECT 'acme', 'other' || n, 'p', 'development', 's3://b/' || n, now(), now(), now()
@@ -91,6 +98,7 @@ async def measured(
         await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     others = await store.create(make_new_run("others"))
     await add_children(store.database, others, OTHERS, ended=OTHERS)
+    await owner.execute(OTHER_RUNS)
     await owner.execute(OTHER_ENTRIES)
     await owner.execute(OTHER_RESERVATIONS)
     if request.param == "analysed":
