@@ -213,7 +213,7 @@ class AttemptDetail:
 
     @property
     def pod_name(self) -> str:
-        """Name the source of the log, as LogContext and TailLogs do; "" is none."""
+        """Name the source of the log, as LogContext and TailLogs do."""
         return f"{self.cluster}-{self.number}"
 
 

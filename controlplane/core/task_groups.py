@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionRow
-from controlplane.core.callers import Scopes, in_scopes
 from shared.model.ids import DomainName, ProjectName, RunName
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
@@ -22,21 +21,19 @@ class GroupScope:
     """
     Selects the runs that are grouped: of a project and domain, created in a window.
 
-    ``end``: exclusive; None for runs that are still to come. ``within``: as in RunScope.
+    ``end``: exclusive; None for runs that are still to come.
     """
 
     project: ProjectName
     domain: DomainName
     start: datetime
     end: datetime | None = None
-    within: Scopes | None = None
 
     def takes(self, root: ActionRow) -> bool:
         """Return whether a run may belong to a group; filters are not asked."""
         run = root.key.run
         return (
             (run.project, run.domain) == (self.project, self.domain)
-            and in_scopes(self.within, run.project, run.domain)
             and root.created_at >= self.start
             and (self.end is None or root.created_at < self.end)
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from controlplane.core.callers import Caller, Permission
@@ -49,9 +49,10 @@ class TaskGroups:
         Yield the groups of a scope, then those that change, until cancelled.
 
         A scope with an end is yielded once. ``most``: groups in the first list, by their latest
-        run; a group that changes later is sent in any case.
+        run; a group that changes later is sent in any case. NotFoundError: a project that the caller
+        may not see.
         """
-        scope = replace(scope, within=caller.list_scopes(Permission.RUN_READ))
+        caller.require(Permission.RUN_READ, scope.project, scope.domain)
         sent = SentGroups()
         seen: dict[ActionId, int] = {}  # the last change of each root, as its children change more
         with self._feeds.runs(caller.org) as changes:

@@ -18,7 +18,6 @@ from controlplane.core.task_groups import (
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import restrict
 from controlplane.store.resources.lists import find_field
-from controlplane.store.resources.scopes import within
 from controlplane.store.rows import parse_enum
 from controlplane.store.tables import actions, runs
 from shared.model.ids import RunName
@@ -77,7 +76,6 @@ def _roots(
             runs.c.project == scope.project,
             runs.c.domain == scope.domain,
             runs.c.created_at >= scope.start,
-            within(scope.within, runs.c.project, runs.c.domain),
         )
     )
     if scope.end is not None:

@@ -1,4 +1,8 @@
-"""A request of every RPC of flyteidl2, for the tests that go through all of them."""
+"""
+A request of every RPC, for the tests that go through all of them.
+
+Both APIs have services of one name: those of the platform API are named ``platform.…`` here.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -60,6 +64,13 @@ def secret_id() -> SecretIdentifier:
     return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
 
 
+def create_secret(project: str, name: str = "kept") -> secret_pb.CreateSecretRequest:
+    return secret_pb.CreateSecretRequest(
+        id=SecretIdentifier(name=name, project=project, domain=DOMAIN),
+        secret_spec={"string_value": "s3cr3t"},
+    )
+
+
 def artifact_name(name: str = "model") -> artifact_pb2.ArtifactName:
     return artifact_pb2.ArtifactName(project=PROJECT, domain=DOMAIN, name=name)
 
@@ -113,6 +124,8 @@ def older_signal() -> actions_pb.SignalRequest:
 
 
 Make = Callable[[ApiUnderTest], Message]
+PLATFORM = "platform."
+"""Begins the names of the platform API's RPCs."""
 REQUESTS: Mapping[str, Make] = {
     "CacheService/Put": lambda api: cache_pb.PutCacheRequest(
         identifier=cache_place(),
@@ -180,9 +193,7 @@ REQUESTS: Mapping[str, Make] = {
     ),
     "ProjectService/GetProject": lambda _: project_pb.GetProjectRequest(id=PROJECT),
     "ProjectService/ListProjects": lambda _: project_pb.ListProjectsRequest(),
-    "SecretService/CreateSecret": lambda _: secret_pb.CreateSecretRequest(
-        id=secret_id(), secret_spec={"string_value": "s3cr3t"}
-    ),
+    "SecretService/CreateSecret": lambda _: create_secret(PROJECT, "token"),
     "SecretService/UpdateSecret": lambda _: secret_pb.UpdateSecretRequest(
         id=secret_id(), secret_spec={"string_value": "other"}
     ),
@@ -262,17 +273,16 @@ REQUESTS: Mapping[str, Make] = {
         action_id=action_id(), attempt=1
     ),
     "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
-    **platform_requests.REQUESTS,
+    **{PLATFORM + name: make for name, make in platform_requests.REQUESTS.items()},
 }  # fmt: skip
 
 LISTS = frozenset({
     "ProjectService/ListProjects",
     "RunService/ListRuns",
-    "RunService/WatchGroups",
     "RunService/WatchRuns",
     "TaskService/ListTasks",
     "TriggerService/ListTriggers",
-    *platform_requests.LISTS,
+    *(PLATFORM + name for name in platform_requests.LISTS),
 })  # fmt: skip
 """RPCs that show what the caller may see of what it asks for, and refuse nothing."""
 OF_THE_ORG = (
@@ -282,6 +292,6 @@ OF_THE_ORG = (
         "DomainService/UpdateDomain",
         "ProjectService/CreateProject",
     })
-    | platform_requests.OF_THE_ORG
+    | {PLATFORM + name for name in platform_requests.OF_THE_ORG}
 )  # fmt: skip
 """RPCs that need a grant in the whole org."""

@@ -206,7 +206,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     ),
 }
 
-LISTS = frozenset({"RoleBindingService/ListRoleBindings"})
+LISTS = frozenset({"RoleBindingService/ListRoleBindings", "SecretService/ListSecrets"})
 """Those that show what lies in the scopes that the caller may read."""
 IN_SCOPES = LISTS | {
     "ExplanationService/ExplainAction",

@@ -22,9 +22,8 @@ from controlplane.usecases.bootstrap import bootstrap
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretText
 from shared.model.ids import ClusterName, OrgName, ProjectName
-from tests.integration.api import platform_requests
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
-from tests.integration.api.flyte_requests import REQUESTS
+from tests.integration.api.flyte_requests import PLATFORM, REQUESTS
 from tests.integration.api.requests import create_run, deploy
 from tests.integration.api.test_scopes import RPCS, call
 from tests.integration.api.triggers import plain_trigger
@@ -45,7 +44,7 @@ HARMLESS = {
 SDK = {
     name: make
     for name, make in REQUESTS.items()
-    if name not in platform_requests.REQUESTS and not RPCS[name].server_streaming
+    if not name.startswith(PLATFORM) and not RPCS[name].server_streaming
 }
 _SKIPPED = {"flyteidl2.core.Literal", "flyteidl2.core.TypedInterface", "google.protobuf.Struct"}
 

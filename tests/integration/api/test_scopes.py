@@ -22,7 +22,7 @@ from flyteidl2.task import run_pb2
 from flyteidl2.workflow import (
     run_service_pb2 as run_pb,
 )
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -49,8 +49,10 @@ from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnder
 from tests.integration.api.flyte_requests import (
     LISTS,
     OF_THE_ORG,
+    PLATFORM,
     REQUESTS,
     create_project,
+    create_secret,
 )
 from tests.integration.api.requests import (
     action_id,
@@ -103,13 +105,18 @@ async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterato
             trigger = plain_trigger()
             trigger.name.project = project
             await api.triggers.deploy_trigger(trigger)
+            await call(api, "SecretService/CreateSecret", create_secret(project))
         await api.actions.enqueue(enqueue_condition("cond"))
         for project in (OTHER, PROJECT):  # the ids of the last ones are kept
             bound = await call(
-                api, "RoleBindingService/CreateRoleBinding", platform_requests.bind(project)
+                api,
+                "platform.RoleBindingService/CreateRoleBinding",
+                platform_requests.bind(project),
             )
             invited = await call(
-                api, "InvitationService/CreateInvitation", platform_requests.invite(project)
+                api,
+                "platform.InvitationService/CreateInvitation",
+                platform_requests.invite(project),
             )
             api.made["role binding"] = bound.role_binding.id
             api.made["invitation"] = invited.invitation.id
@@ -126,8 +133,13 @@ NO_ADDRESS = "only a member with a verified address in acme.example can let its 
 SERVED = (None, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.ABORTED)
 """Outcomes of calls that passed the check; the runs have ended, and have no logs or reports."""
 
+
+def _prefix_of(service: ServiceDescriptor) -> str:
+    return PLATFORM if service.full_name.startswith("volary.platform.") else ""
+
+
 RPCS = {
-    f"{service.name}/{method.name}": method
+    f"{_prefix_of(service)}{service.name}/{method.name}": method
     for service in server.services()
     for method in service.methods
     if isinstance(PERMISSIONS[service.full_name][method.name], Permission)

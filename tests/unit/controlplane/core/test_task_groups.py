@@ -21,7 +21,6 @@ def test_scope_takes_runs_of_its_project_and_window() -> None:
     assert scope.takes(root)
     assert not replace(scope, project=ProjectName("other")).takes(root)
     assert not replace(scope, domain=DomainName("production")).takes(root)
-    assert not replace(scope, within=frozenset()).takes(root)
     assert not replace(scope, start=NOW + timedelta(seconds=1)).takes(root)
     assert not replace(scope, end=NOW).takes(root)
     assert replace(scope, end=NOW + timedelta(seconds=1)).takes(root)
