@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -113,7 +113,8 @@ class Program:
         if self.process is not None and self.process.returncode is None:
             most = resource.RLIM_INFINITY if size is None else size
             limits = (most, resource.RLIM_INFINITY)
-            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
+            with suppress(ProcessLookupError):  # it was killed, and asyncio does not know yet
+                resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
     def set_clock(self, ahead: float) -> None:
         """Set its clock to be so many seconds ahead of the machine's."""

@@ -97,7 +97,7 @@ async def name_a_missing_task(_: ApiUnderTest, request: CreateRunRequest) -> Non
     request.task_id.CopyFrom(task_id("env.missing"))
 
 
-async def request_notifications(_: ApiUnderTest, request: CreateRunRequest) -> None:
+async def name_a_missing_notification_rule(_: ApiUnderTest, request: CreateRunRequest) -> None:
     request.run_spec.notification_rule_name = "rule"
 
 
@@ -116,7 +116,7 @@ async def request_a_base_of_another_org(api: ApiUnderTest, request: CreateRunReq
         (take_the_name, Code.ALREADY_EXISTS),
         (name_a_missing_code_bundle, Code.FAILED_PRECONDITION),
         (name_a_missing_task, Code.NOT_FOUND),
-        (request_notifications, Code.UNIMPLEMENTED),
+        (name_a_missing_notification_rule, Code.INVALID_ARGUMENT),
         (request_a_base_of_another_org, Code.INVALID_ARGUMENT),
     ],
 )

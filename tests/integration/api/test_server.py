@@ -63,7 +63,7 @@ async def call(client: ConnectClient, method: MethodDescriptor) -> Any:
 
 async def test_every_rpc_that_is_not_built_says_so_by_name(api: ApiUnderTest) -> None:
     client = ConnectClient(api.url)
-    assert len(UNBUILT) > 50
+    assert UNBUILT
 
     for method in UNBUILT:
         async with asyncio.timeout(60):

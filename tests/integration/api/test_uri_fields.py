@@ -143,7 +143,9 @@ OTHER_FIELDS: Mapping[_Field, str] = {
     ("flyteidl2.core.StructuredDataset", "uri"): IN_VALUES,
     ("flyteidl2.core.TaskLog", "icon_uri"): FOR_BROWSERS,
     ("flyteidl2.core.TaskLog", "uri"): FOR_BROWSERS,
-    ("flyteidl2.notification.WebhookDeliveryTemplate", "url"): REFUSED,
+    ("flyteidl2.notification.WebhookDeliveryTemplate", "url"): (
+        "an address of the receiver, which only the guard of outbound requests opens"
+    ),
     ("flyteidl2.task.OutputReferences", "report_uri"): NOT_READ,
     ("flyteidl2.workflow.ConditionWebhook", "url"): REFUSED,
     ("flyteidl2.workflow.LiteralsToLaunchFormJsonRequest", "literals_uri"): (
