@@ -229,7 +229,7 @@ async def test_invalid_protobuf_inputs_fail_the_run(api: ApiClient) -> None:
 async def test_unimplemented_rpc_answers_with_a_message(api: ApiClient) -> None:
     async with httpx.AsyncClient(base_url=api.url) as http:
         for rpc in (
-            "flyteidl2.settings.SettingsService/GetSettings",
+            "flyteidl2.imagebuilder.ImageService/GetImage",
             "flyteidl2.app.AppService/Create",
             "flyteidl2.workflow.RunService/NoSuchMethod",
         ):
