@@ -18,7 +18,7 @@ class Profile:
 
 
 Profiles = Mapping[str, Profile]
-"""Profiles by subjects; whoever has left the org is not in it."""
+"""Profiles by subjects; a person who has left the org is not in it."""
 
 
 def list_ids(subjects: Iterable[str], kind: str) -> list[UUID]:

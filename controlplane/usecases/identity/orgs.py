@@ -135,7 +135,7 @@ class Orgs:
     async def _record_requirement(self, tx: OrgTx, caller: Caller, *, requires: bool) -> None:
         if requires and not await providers.count_enabled(tx):
             raise ConflictError(
-                f"org {caller.org} has no enabled identity provider, so nobody could log in; add one"
+                f"org {caller.org} has no enabled identity provider, so no person could log in; add one"
                 " with `volary identity-provider create`, and log in there once"
             )
         detail = {"required": str(requires).lower()}
