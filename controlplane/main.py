@@ -20,7 +20,6 @@ from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.convert.triggers import build_run
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
-from controlplane.api.resources.server import ResourceApi
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.authn.authenticator import Authenticator
@@ -28,6 +27,7 @@ from controlplane.authn.login_settings import AuthMode
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import FAILED_READS, Feeds
+from controlplane.http_port import make_http
 from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.enrolment_service import Enrolling
 from controlplane.link.forwarded_calls import Agents
@@ -50,7 +50,6 @@ from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.loops.triggers import INSTANTS, LAG, TriggerScheduler
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
-from controlplane.people import is_linked
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
@@ -81,14 +80,9 @@ from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
 from controlplane.usecases.triggers import Triggers
-from controlplane.web import openapi, tls
-from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
-from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import HeaderGate, Pages
-from controlplane.web.security_headers import SecurityHeaders
-from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
 from shared.kit.settings import SettingsError
 from shared.model.ids import ClusterName, OrgName, ProjectName
@@ -238,31 +232,21 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             refused=Refusals(database, clock).record,
         ),
     )
-    page_gate = HeaderGate(authn) if logins is None else logins.page_gate
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
-    application = make_application(
-        public=public,
-        resources=ResourceApi(public),
-        routes=[
-            *health.routes(),
-            *Pages(page_gate, runs, actions, Explanations(database, clock)).routes(),
-            *SignedBlobs(blobs, keys, clock).routes(),
-            *openapi.routes(),
-            *([] if logins is None else logins.routes),
-        ],
-        is_linked=is_linked if logins is not None else lambda _: False,
-        origin_check=OriginCheck(settings.listeners.public_url),
-        security_headers=SecurityHeaders(settings.listeners.public_url),
-        peers=tls.make_peers(settings.listeners.tls),
-    )
-    certificate = tls.open_certificate(settings.listeners.tls, clock, metrics)
-    http = HttpServer(
-        application,
-        settings.listeners.host,
-        settings.listeners.http_port,
-        before_stop=public.end_streams,
-        limits=settings.http_limits,
-        tls=None if certificate is None else certificate.context,
+    http = make_http(
+        settings,
+        public,
+        clock=clock,
+        metrics=metrics,
+        pages=Pages(
+            HeaderGate(authn) if logins is None else logins.page_gate,
+            runs,
+            actions,
+            Explanations(database, clock),
+        ),
+        find_blob_origin=data.find_link_origin,
+        routes=[*health.routes(), *SignedBlobs(blobs, keys, clock).routes()],
+        logins=logins,
     )
     link_service = AgentLinkService(
         agent_sessions=agent_sessions,
@@ -373,8 +357,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(scheduler.run(), name="triggers")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
-                if certificate is not None:
-                    servers.create_task(certificate.run(), name="certificate")
                 log.info(
                     "control plane serving",
                     extra={"http": http.port, "link": link.port, "org": settings.tenant.org},

@@ -40,13 +40,13 @@ from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
 from shared.kit.settings import SettingsError
 
-_LINKED = frozenset({CALLBACK, DEVICE_PAGE, JOIN_PATH, LOGIN})
-_RUNS = "/v2/"
+_LINKED = frozenset({"/", "/v2", CALLBACK, DEVICE_PAGE, JOIN_PATH, LOGIN})
+_CONSOLE = "/v2/"
 
 
 def is_linked(path: str) -> bool:
     """Return whether other sites' pages lead to a page: providers, messages with links."""
-    return path in _LINKED or path.startswith(_RUNS)
+    return path in _LINKED or path.startswith(_CONSOLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from controlplane.web import console
 from scripts.sdk_exits import KILLED_AT_EXIT
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,8 @@ def demonstrate(endpoint: str) -> None:
     flyte(endpoint, "get", "io", *PLACE, run)
     say("Its web page, while the stack runs:")
     print(page)
+    if not console.is_built():
+        print("(a plain page: `make console` builds the console, `make up` serves it)")
     if end != "succeeded":
         raise DemoError(f"the run {end}")
 

@@ -31,6 +31,7 @@ class Stack:
     database: str
     blobs: str
     login: Login | None = None
+    has_console: bool = False  # whether the console's files are built
 
     @property
     def endpoint(self) -> str:
@@ -45,6 +46,7 @@ def lines(stack: Stack) -> list[tuple[str, str]]:
         (f"Volary {version('volary')} is up.  Ctrl-C stops it.", "bold green"),
         ("", _PLAIN),
         (f"  endpoint   {stack.endpoint}  ({kind})", _PLAIN),
+        (f"  console    {_console(stack)}", _PLAIN),
         (f"  data       {stack.data_directory}", _PLAIN),
         (f"  database   {stack.database}", _PLAIN),
         (f"  blobs      {stack.blobs}", _PLAIN),
@@ -52,6 +54,13 @@ def lines(stack: Stack) -> list[tuple[str, str]]:
         *(_anonymous(stack) if stack.login is None else _with_logins(stack, stack.login)),
         ("", _PLAIN),
     ]
+
+
+def _console(stack: Stack) -> str:
+    if not stack.has_console:
+        return "not built; `make console` builds it, and run pages are plain until then"
+    scheme = "http" if stack.login is None else "https"
+    return f"{scheme}://{stack.endpoint}/v2"
 
 
 def _anonymous(stack: Stack) -> list[tuple[str, str]]:

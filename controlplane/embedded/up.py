@@ -38,6 +38,7 @@ from controlplane.settings import (
 )
 from controlplane.store import migrations
 from controlplane.usecases.secret_keys import SecretKeySettings
+from controlplane.web import console
 from shared.kit import logs
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.programs import run_until_signalled
@@ -199,6 +200,7 @@ def _announced(
         database="embedded" if server else databases.describe_url(settings.database.url.reveal()),
         blobs=settings.blobs.base,
         login=login,
+        has_console=console.is_built(),
     )
     banner.show(stack)
     state_file = state_file_of(directory.root)

@@ -10,6 +10,7 @@ from base64 import b32encode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from controlplane.core import layout, signing
 from controlplane.core.actions import ActionType
@@ -111,6 +112,13 @@ class Data:
         self._projects = projects
         self._keys = keys
         self._public_url = public_url.rstrip("/")
+
+    async def find_link_origin(self) -> str:
+        """Return where signed links lead, such as "https://host:port"; UnavailableError."""
+        with map_blob_errors():
+            url = await self._store.sign_get(self._store.uri("origin"), LINK_LIFE)
+        parts = urlsplit(url or self._public_url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     async def create_upload(self, caller: Caller, upload: Upload) -> UploadLocation:
         """

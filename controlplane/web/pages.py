@@ -2,7 +2,7 @@
 Serves the run URLs that the SDK prints: ``/v2/domain/{domain}/project/{project}/runs/{run}``.
 
 A plain page shows the state of a run and the reason, as HTML or, for clients that accept
-``application/json``, as JSON. The console will live here.
+``application/json``, as JSON. Browsers get the console at these addresses, if it is built.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from controlplane.authn.authenticator import Authenticator
 from controlplane.core import names
@@ -47,6 +46,7 @@ _KINDS = {
     "tracked-runs": "Tracked run",
     "triggers": "Trigger",
 }
+_NOTE = "This release shows runs here; see the rest with flyte get."
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'",
@@ -103,23 +103,35 @@ class Pages:
         self._actions = actions
         self._explanations = explanations
 
-    def routes(self) -> list[Route]:
-        project_path = "/v2/domain/{domain}/project/{project}"
-        return [
-            Route(f"{project_path}/runs/{{name}}", self._run, name="run"),
-            Route(f"{project_path}/{{kind}}/{{name:path}}", self._other, name="other"),
-        ]
+    async def answer(self, request: Request) -> Response:
+        """Answer a request for an address below ``/v2``, whatever it names."""
+        match request.scope["path"].removeprefix("/v2").strip("/").split("/"):
+            case ["domain", domain, "project", project, "runs", name]:
+                return await self._run(request, domain, project, name)
+            case ["domain", domain, "project", project, kind, *name] if kind in _KINDS and name:
+                title = f"{_KINDS[kind]} {project}/{domain}/{'/'.join(name)}"
+                return _page(request, _Content(title=title, info={"note": _NOTE}))
+            case [""]:
+                return _page(request, _Content(title="Volary", info={"note": _NOTE}))
+            case _:
+                return _page(request, _Content(title="There is nothing here"), status=404)
 
-    async def _run(self, request: Request) -> Response:
+    async def find_caller(self, request: Request) -> Caller | Response:
+        """
+        Return who asks, or a response that leads to the login page and back here.
+
+        UnauthenticatedError, UnavailableError.
+        """
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return await self._gate.find_caller(request, here)
+
+    async def _run(self, request: Request, domain: str, project: str, name: str) -> Response:
         try:
-            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            caller = await self._gate.find_caller(request, here)
+            caller = await self.find_caller(request)
             if isinstance(caller, Response):
                 return caller
             run = RunKey(
-                names.parse_project(request.path_params["project"]),
-                names.parse_domain(request.path_params["domain"]),
-                names.parse_run(request.path_params["name"]),
+                names.parse_project(project), names.parse_domain(domain), names.parse_run(name)
             )
             action = request.query_params.get("i", "")
             if action:
@@ -148,15 +160,6 @@ class Pages:
         title = f"Action {action}" if detail.row.parent is not None else f"Run {action.run}"
         info = _fields(detail, explained)
         return _Content(title=title, info=info, tables={"timeline": _timeline(explained)})
-
-    async def _other(self, request: Request) -> Response:
-        project_path = request.path_params
-        kind = _KINDS.get(project_path["kind"])
-        if kind is None:
-            return _page(request, _Content(title="There is nothing here"), status=404)
-        title = f"{kind} {project_path['project']}/{project_path['domain']}/{project_path['name']}"
-        note = "This release shows runs here; see the rest with flyte get."
-        return _page(request, _Content(title=title, info={"note": note}))
 
 
 def _fields(detail: ActionDetail, explained: Explained) -> dict[str, str]:

@@ -35,17 +35,21 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, *, release: str = "") -> None:
         """
         Ask browsers to use TLS from now on, if the host of ``public_url`` is not loopback.
 
-        For ``localhost`` that would hold for every program's port of this machine.
+        For ``localhost`` that would hold for every program's port of this machine. ``release``
+        is named in every answer, so that an open console notices an upgrade; "" for none.
         """
+        named = ((b"x-volary-release", release.encode()),) if release else ()
+        self._of_programs = (*_ALWAYS, *named)
+        self._of_pages = (*_OF_PAGES, *named)
         self._has_hsts = not _is_loopback(urlsplit(public_url).hostname or "")
 
     def add(self, scope: Scope, send: Send, *, is_rpc: bool) -> Send:
         """Return a ``send`` for the answer to the request, which adds the headers."""
-        added = _ALWAYS if is_rpc else _OF_PAGES
+        added = self._of_programs if is_rpc else self._of_pages
         if self._has_hsts and scope["scheme"] == "https":
             added = (*added, _HSTS)
 

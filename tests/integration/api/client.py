@@ -77,6 +77,7 @@ from controlplane.usecases.triggers import Triggers
 from controlplane.web import openapi
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
+from controlplane.web.console import BuiltConsole, Console, find_release
 from controlplane.web.health import Health
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.origins import OriginCheck
@@ -230,6 +231,7 @@ async def open_api(
     tls: ssl.SSLContext | None = None,
     peers: Peers | None = None,
     lineage: Lineage | None = None,
+    console: BuiltConsole | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -318,13 +320,19 @@ async def open_api(
         resources=ResourceApi(public),
         routes=[
             *Health(database, metrics).routes(),
-            *Pages(HeaderGate(authn), runs, actions, Explanations(database, clock)).routes(),
+            *Console(
+                Pages(HeaderGate(authn), runs, actions, Explanations(database, clock)),
+                console,
+                data.find_link_origin,
+            ).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
             *openapi.routes(),
         ],
         origin_check=OriginCheck("http://public"),
         peers=peers,
-        security_headers=SecurityHeaders("https://public"),
+        security_headers=SecurityHeaders(
+            "https://public", release=find_release() if console is None else console.release
+        ),
     )
     async with asyncio.TaskGroup() as tasks_group:
         background = [

@@ -1,5 +1,6 @@
 """``volary up`` as a process: coming up, going down, and what it says when it cannot."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ def test_banner_shows_the_endpoint_and_the_anonymous_warning(tmp_path: Path) -> 
     with volary.running(tmp_path / "data") as up:
         output = up.output()
     assert f"endpoint   {up.endpoint}" in output
+    assert re.search(r"console    (http://localhost:\d+/v2|not built; `make console`)", output)
     assert str(tmp_path / "data") in output
     assert "ANONYMOUS" in output
 
