@@ -7,7 +7,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parent.parent
 INDEX = _ROOT / "docs" / "decisions.md"
 _TITLE = re.compile(r"^## (\d+\. .+)$", re.MULTILINE)
-_HIDDEN = re.compile(r"(^|/)[.]")  # virtual environments and caches
+_HIDDEN = re.compile(r"(^|/)([.]|node_modules/)")  # other people's packages, and caches
 
 
 def render_index() -> str:

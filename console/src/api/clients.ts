@@ -1,0 +1,32 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-web";
+import { IdentityService } from "../gen/flyteidl2/auth/identity_pb";
+import { ProjectService } from "../gen/flyteidl2/project/project_service_pb";
+import { TaskService } from "../gen/flyteidl2/task/task_service_pb";
+import { RunService } from "../gen/flyteidl2/workflow/run_service_pb";
+import { release, serverClock } from "./server";
+
+/** Notes the server's clock and release from the headers of every answer. */
+const observe: Interceptor = (next) => async (request) => {
+  const answer = await next(request);
+  serverClock.observe(answer.header.get("date"));
+  release.observe(answer.header.get("x-volary-release"));
+  return answer;
+};
+
+const transport = createConnectTransport({
+  baseUrl: location.origin,
+  useBinaryFormat: true,
+  interceptors: [observe],
+});
+
+/** A client of any service of the server, for pages that load their own: `client(QueueService)`. */
+export function client<Service extends DescService>(service: Service): Client<Service> {
+  return createClient(service, transport);
+}
+
+export const identity = client(IdentityService);
+export const projects = client(ProjectService);
+export const runs = client(RunService);
+export const tasks = client(TaskService);

@@ -1,0 +1,101 @@
+import { Link } from "@tanstack/react-router";
+import logo from "../favicon.svg";
+import { Icon } from "../parts/icons";
+import { PAGES, type Page, PROJECT } from "../routes";
+import { PlacePicker } from "./PlacePicker";
+import { setPreferences, usePreferences } from "./preferences";
+import { useThemeToggle } from "./Shell";
+import { useOrg, useWho } from "./session";
+import { type Place, usePlace } from "./url";
+
+/** Navigation: the project first, then the org, then the person. */
+export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: () => void }) {
+  const { recentPlaces, railOpen } = usePreferences();
+  const place = usePlace() ?? recentPlaces[0] ?? { project: "flytesnacks", domain: "development" };
+  const org = useOrg();
+  const who = useWho();
+  const toggleTheme = useThemeToggle();
+  return (
+    <nav className="rail" aria-label="Main">
+      <div className="rail-top">
+        <Link to="/v2" className="brand" aria-label="Volary: home">
+          <img src={logo} alt="" width="24" height="24" />
+          <span className="rail-label">{org.data?.displayName || org.data?.name || "Volary"}</span>
+        </Link>
+        <button type="button" className="bare menu-button" aria-label="Menu" onClick={props.onMenu}>
+          <Icon name="menu" />
+        </button>
+      </div>
+      <div className="rail-menu">
+        <button type="button" className="find" onClick={props.onFind} aria-keyshortcuts="Control+K">
+          <Icon name="search" />
+          <span className="rail-label">Find</span>
+          <kbd className="rail-label">Ctrl K</kbd>
+        </button>
+        <PlacePicker place={place} />
+        <RailLinks pages={inSection("project")} place={place} />
+        <hr />
+        <RailLinks pages={inSection("org")} place={place} />
+        <div className="rail-bottom">
+          <button
+            type="button"
+            className="bare"
+            onClick={toggleTheme}
+            aria-label="Change the theme"
+            title="Theme"
+          >
+            <Icon name="sun" />
+          </button>
+          <button
+            type="button"
+            className="bare"
+            onClick={props.onKeys}
+            aria-label="Show the keys"
+            title="Keys (?)"
+          >
+            ?
+          </button>
+          <button
+            type="button"
+            className="bare rail-fold"
+            aria-label={railOpen ? "Fold the menu" : "Unfold the menu"}
+            aria-expanded={railOpen}
+            onClick={() => setPreferences({ railOpen: !railOpen })}
+          >
+            {railOpen ? "«" : "»"}
+          </button>
+        </div>
+        <Link to="/v2/me" className="rail-link" activeProps={{ className: "active" }} title="Me">
+          <Icon name="me" />
+          <span className="rail-label">{who.data?.name || "Me"}</span>
+        </Link>
+      </div>
+    </nav>
+  );
+}
+
+function inSection(section: "project" | "org"): Page[] {
+  return PAGES.filter((page) => page.rail?.section === section);
+}
+
+function RailLinks({ pages, place }: { pages: Page[]; place: Place }) {
+  return (
+    <ul>
+      {pages.map((page) => (
+        <li key={page.path}>
+          <Link
+            to={page.path}
+            params={(page.path.startsWith(PROJECT) ? place : {}) as never}
+            className="rail-link"
+            activeProps={{ className: "active" }}
+            activeOptions={{ includeSearch: false }}
+            title={page.title}
+          >
+            <Icon name={page.rail?.icon ?? "home"} />
+            <span className="rail-label">{page.title}</span>
+          </Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
