@@ -20,6 +20,7 @@ from controlplane.authn.login_settings import LoginSettings
 from controlplane.feeds.feeds import Feeds
 from controlplane.loops.expired_credentials import ExpiredCredentials
 from controlplane.loops.key_rotation import KeyRotation
+from controlplane.loops.login_revocations import LoginRevocationLoop
 from controlplane.loops.periodic import run_periodically
 from controlplane.loops.revocations import RevocationReader
 from controlplane.oauth.factory import Authorization, make_authorization
@@ -29,6 +30,7 @@ from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
 from controlplane.usecases.identity.callers import ApiKeyChecks, Callers
+from controlplane.usecases.identity.login_revocations import LoginRevocations
 from controlplane.usecases.running_attempts import READ_EVERY, RunningAttempts
 from controlplane.usecases.signing_keys import SigningKeys
 from controlplane.usecases.token_families import TokenFamilies
@@ -43,6 +45,7 @@ class Logins:
     authorization: Authorization
     keys: KeyRotation
     revocations: RevocationReader
+    unfinished: LoginRevocationLoop
     expired: ExpiredCredentials
     api_keys: ApiKeyChecks
     attempts: RunningAttempts
@@ -99,6 +102,7 @@ class Logins:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self.keys.run(), name="signing keys")
                 loops.create_task(self.revocations.run(), name="revocations")
+                loops.create_task(self.unfinished.run(), name="login revocations")
                 loops.create_task(self.expired.run(), name="expired credentials")
                 loops.create_task(save_uses(), name="API key uses")
                 loops.create_task(read_attempts(), name="running attempts")
@@ -159,6 +163,9 @@ def make_logins(
         keys=KeyRotation("signing keys", keys, feeds, clock, every=timedelta(seconds=30)),
         revocations=RevocationReader(
             loop_database, authorization.revocations, feeds, clock, every=timedelta(seconds=1)
+        ),
+        unfinished=LoginRevocationLoop(
+            LoginRevocations(loop_database, clock), clock, every=timedelta(seconds=5)
         ),
         expired=ExpiredCredentials(loop_database, clock, every=timedelta(minutes=10)),
         api_keys=api_keys,

@@ -17,6 +17,13 @@ class CredentialKind(StrEnum):
     LOGIN = "login"  # by the SDK or CLI: a family of tokens
 
 
+class EndedLogins(StrEnum):
+    """Logins of programs in an org that end together; stored until the last one has ended."""
+
+    OF_OTHER_PROVIDERS = "other_providers"  # the org requires its own provider
+    OF_PROVIDER = "provider"  # one that was removed or disabled
+
+
 ACCESS_TOKENS_LIVE = timedelta(minutes=15)
 """The longest that an access token is valid."""
 LEEWAY = timedelta(seconds=60)

@@ -81,6 +81,15 @@ class Org:
         return not self.requires_own_provider or provider_org == self.name
 
 
+def explain_refusal(name: OrgName, org: Org | None, provider_org: OrgName) -> str:
+    """Return why a person may not act in org ``name``, found as ``org``; "" if the org admits them."""
+    if org is None:
+        return f"org {name} does not exist"
+    if not org.admits(provider_org):
+        return f"org {name} requires its own identity provider; log in again, with the org's login"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """One of the orgs that a user is a member of; ``role`` is "" without one in the whole org."""

@@ -64,7 +64,7 @@ class State:
         try:
             started = wait_for(self.families.start(family, login, client_id, peer=peer))
         except NotAllowedError as error:
-            raise InvalidGrantError(_OTHER_PROVIDER) from error
+            raise InvalidGrantError(str(error)) from error
         return self.tokens_of(started)
 
     def tokens_of(self, refreshed: Refreshed) -> Tokens:

@@ -2,8 +2,8 @@
 Defines the tables of the authorization server: keys, codes, tokens, revocations.
 
 Credentials are stored as SHA-256 digests of 256 random bits; private keys are sealed
-(``authn.sealing``). Only ``revocations`` belongs to an org. The others are looked up before the
-org is known, by the role ``volary_fleet`` alone.
+(``authn.sealing``). Only the two tables of revocations belong to an org. The others are looked up
+before the org is known, by the role ``volary_fleet`` alone.
 """
 
 from sqlalchemy import (
@@ -88,6 +88,8 @@ token_families = Table(
     text_column("provider_org"),
     Index(None, "org", "subject"),
     Index(None, "expires_at"),
+    # Those of an org, by pages, to revoke them.
+    Index("token_families_live", "org", "family_id", postgresql_where=text("revoked_at IS NULL")),
     info=FLEET_ONLY,
 )
 
@@ -124,4 +126,14 @@ revocations = Table(
     at("expires_at"),
     Index(None, "revoked_at"),
     Index(None, "expires_at"),
+)
+
+# Logins of programs that are being revoked, in pages: deleted with the last page.
+login_revocations = Table(
+    "login_revocations",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("logins", Text, primary_key=True),  # core.credentials.EndedLogins
+    Column("provider_id", Uuid, primary_key=True),  # of one provider; else 0
+    at("created_at"),
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 from controlplane.authn.refresh_tokens import make_refresh_token, open_successor, seal_successor
 from controlplane.core.callers import Caller
 from controlplane.core.errors import NotAllowedError, NotFoundError
-from controlplane.core.identity import find_user_id
+from controlplane.core.identity import explain_refusal, find_user_id
 from controlplane.core.oauth import (
     LOGIN_LIVES,
     REFRESH_TOKEN_LIVES,
@@ -27,9 +27,6 @@ from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of
 
 log = logging.getLogger(__name__)
-
-OTHER_PROVIDER = "the org requires its own identity provider"
-"""Why a login of another provider is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,8 @@ class TokenFamilies:
         Start a family for a login, with its first refresh token.
 
         ``peer``: the address of the client, for the audit log. No token is given without a record.
-        NotAllowedError: the org has come to require its own identity provider, and this is another.
+        NotAllowedError: there is no such org, or it has come to require its own identity provider,
+        and this is another.
         """
         now = self._clock.now()
         family = TokenFamily(
@@ -64,9 +62,10 @@ class TokenFamilies:
             await self._insert(tx, token, family, now)
         await self._record("login.start", family, peer, {"client": client_id})
         # The row is committed, so an org that begins to require its provider now finds it.
-        if not await self._is_admitted(login):
-            await self.revoke(family_id, OTHER_PROVIDER, peer=peer)
-            raise NotAllowedError(f"org {login.org} requires its own identity provider")
+        refusal = await self._find_refusal(login)
+        if refusal:
+            await self.revoke(family_id, refusal, peer=peer)
+            raise NotAllowedError(refusal)
         log.info(
             "login started",
             extra={
@@ -156,10 +155,10 @@ class TokenFamilies:
             family, "its user ended it" if own else "an administrator ended it", by=by
         )
 
-    async def _is_admitted(self, login: Login) -> bool:
+    async def _find_refusal(self, login: Login) -> str:
         async with self._database.for_org(login.org) as tx:
             org = await orgs.find_org(tx)
-        return org is None or org.admits(login.provider_org)
+        return explain_refusal(login.org, org, login.provider_org)
 
     async def _insert(
         self, tx: FleetTx, token: SecretText, family: TokenFamily, now: datetime

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from controlplane.core.callers import Caller, Permission
+from controlplane.core.credentials import EndedLogins
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -19,6 +20,7 @@ from controlplane.core.identity import (
     Org,
     User,
     domain_of,
+    explain_refusal,
     find_user_id,
     parse_display,
     parse_email_domain,
@@ -26,12 +28,13 @@ from controlplane.core.identity import (
     require_version,
 )
 from controlplane.core.roles import OWNER
-from controlplane.store.credentials import token_families
+from controlplane.store.credentials import login_revocations
+from controlplane.store.credentials.login_revocations import LoginRevocation
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import invitations, members, orgs as store, providers, users
 from controlplane.usecases.identity.audit import record
+from controlplane.usecases.identity.login_revocations import LoginRevocations
 from controlplane.usecases.identity.roles import find_permissions
-from controlplane.usecases.token_families import OTHER_PROVIDER
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
@@ -47,6 +50,7 @@ class Orgs:
         self._database = database
         self._clock = clock
         self._self_service = self_service
+        self._revocations = LoginRevocations(database, clock)
 
     @property
     def is_self_service(self) -> bool:
@@ -121,7 +125,7 @@ class Orgs:
             await store.update_org(tx, display_name=shown, requires_own_provider=requires)
             changed = await _get(tx)
         if requires_own_provider:
-            await self._end_logins_elsewhere(caller)
+            await self._revocations.finish(_elsewhere(caller.org))
         return changed
 
     async def admits(self, org: OrgName, provider_org: OrgName) -> bool:
@@ -130,7 +134,7 @@ class Orgs:
             return True
         async with self._database.for_org(org) as tx:
             found = await store.find_org(tx)
-        return found is not None and found.admits(provider_org)
+        return not explain_refusal(org, found, provider_org)
 
     async def _record_requirement(self, tx: OrgTx, caller: Caller, *, requires: bool) -> None:
         if requires and not await providers.count_enabled(tx):
@@ -141,25 +145,10 @@ class Orgs:
         detail = {"required": str(requires).lower()}
         target = f"org:{caller.org}"
         await record(tx, self._clock, caller, "org.require_own_provider", target, detail=detail)
-
-    async def _end_logins_elsewhere(self, caller: Caller) -> None:
-        """
-        Revoke logins of programs that began at no provider of the org.
-
-        If this process dies before, their refresh tokens are refused, and another such update
-        revokes their access tokens, which are valid for minutes.
-        """
-        org, ended, revoked = caller.org, 0, _PAGE
-        while revoked == _PAGE:
-            async with self._database.for_fleet("revoke logins of other providers") as fleet:
-                revoked = await token_families.revoke_of_other_providers(
-                    fleet, org, OTHER_PROVIDER, self._clock.now(), most=_PAGE
-                )
-            ended += revoked
-        log.info(
-            "org requires its own identity provider",
-            extra={"org": org, "by": caller.subject, "logins_ended": ended},
-        )
+        if requires:
+            await login_revocations.begin(tx, _elsewhere(caller.org), self._clock.now())
+        else:
+            await login_revocations.end(tx, _elsewhere(caller.org))
 
     async def list_mine(
         self, caller: Caller, *, limit: int = _PAGE, after: str = ""
@@ -219,6 +208,10 @@ class Orgs:
 
 def _is_of(user: User | None, domain: str) -> bool:
     return user is not None and user.email_verified and domain_of(user.email) == domain
+
+
+def _elsewhere(org: OrgName) -> LoginRevocation:
+    return LoginRevocation(org, EndedLogins.OF_OTHER_PROVIDERS)
 
 
 async def _get(tx: OrgTx, *, lock: bool = False) -> Org:

@@ -12,6 +12,7 @@ from uuid import UUID
 from controlplane.authn.sealing import Sealer
 from controlplane.core.browser_sessions import CALLBACK, NO_ORG
 from controlplane.core.callers import Caller, Permission
+from controlplane.core.credentials import EndedLogins
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -35,18 +36,14 @@ from controlplane.core.identity_providers import (
     parse_issuer,
     parse_scopes,
 )
-from controlplane.store.credentials import token_families
-from controlplane.store.database import Database, FleetTx, OrgTx
-from controlplane.store.identity import (
-    browser_sessions,
-    orgs,
-    provider_logins,
-    providers as store,
-    roles,
-)
+from controlplane.store.credentials import login_revocations
+from controlplane.store.credentials.login_revocations import LoginRevocation
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.identity import orgs, providers as store, roles
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.identity.providers import ProviderRow
 from controlplane.usecases.identity.audit import record
+from controlplane.usecases.identity.login_revocations import LoginRevocations
 from controlplane.usecases.identity.roles import find_permissions
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretBytes, SecretText
@@ -56,8 +53,6 @@ from shared.model.ids import OrgName
 log = logging.getLogger(__name__)
 
 _MAX_SECRET = 4_096
-_PAGE = 200
-_REMOVED = "the identity provider was removed or disabled"
 
 
 class IdentityProviders:
@@ -82,6 +77,7 @@ class IdentityProviders:
         self._clock = clock
         self._installation = installation
         self._allow_http = allow_http
+        self._revocations = LoginRevocations(database, clock)
 
     async def list(self, caller: Caller) -> Sequence[Provider]:
         """List the org's providers by name, without their secrets."""
@@ -179,8 +175,10 @@ class IdentityProviders:
             await _require_enabled(tx, org)
             changed = replace(row, settings=checked, sealed_secret=sealed, version=row.version + 1)
             await self._record(tx, caller, "identity_provider.update", changed)
+            if not checked.is_enabled:
+                await login_revocations.begin(tx, _begun_at(row), self._clock.now())
         if not checked.is_enabled:
-            await self._end_logins(caller.org, provider)
+            await self._revocations.finish(_begun_at(row))
         return _describe(changed)
 
     async def delete(self, caller: Caller, provider: UUID) -> None:
@@ -196,7 +194,8 @@ class IdentityProviders:
             await store.delete_provider(tx, provider)
             await _require_enabled(tx, org)
             await self._record(tx, caller, "identity_provider.delete", row)
-        await self._end_logins(caller.org, provider)
+            await login_revocations.begin(tx, _begun_at(row), self._clock.now())
+        await self._revocations.finish(_begun_at(row))
 
     async def find(self, org: OrgName, provider: UUID) -> Provider:
         """Return an enabled provider with its secret, for a login; NotFoundError."""
@@ -233,27 +232,6 @@ class IdentityProviders:
                 if domain_of(email) in each.settings.email_domains
             ]
         return found
-
-    async def _end_logins(self, org: OrgName, provider: UUID) -> None:
-        """
-        End what people began at a provider: logins of programs in the org, then browser sessions.
-
-        The rows of ``provider_logins`` go last: if this process dies before, the next check of a
-        person's groups ends the rest.
-        """
-        ended, revoked = 0, _PAGE
-        while revoked == _PAGE:
-            async with self._database.for_fleet("revoke the logins of a provider") as fleet:
-                revoked = await token_families.revoke_at_provider(
-                    fleet, org, provider, _REMOVED, self._clock.now(), most=_PAGE
-                )
-            ended += revoked
-        async with self._database.for_fleet("end the sessions of a provider") as fleet:
-            await _end_all(fleet, provider)
-        log.info(
-            "logins of a provider ended",
-            extra={"org": org, "provider": str(provider), "logins_ended": ended},
-        )
 
     def _parse(self, settings: ProviderSettings) -> ProviderSettings:
         client_id = settings.client_id.strip()
@@ -324,9 +302,8 @@ async def _require_enabled(tx: OrgTx, org: Org | None) -> None:
         )
 
 
-async def _end_all(fleet: FleetTx, provider: UUID) -> None:
-    await browser_sessions.end_all_sessions_at(fleet, provider)
-    await provider_logins.delete_all_at(fleet, provider)
+def _begun_at(row: ProviderRow) -> LoginRevocation:
+    return LoginRevocation(row.org, EndedLogins.OF_PROVIDER, row.id)
 
 
 def callback_url(public_url: str) -> str:

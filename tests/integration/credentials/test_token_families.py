@@ -19,13 +19,15 @@ from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
+from tests.integration.credentials.conftest import add_org
 
 ADA = Login(ORG, Subject("user:ada"))
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def families(database: Database, clock: FakeClock) -> TokenFamilies:
+async def families(database: Database, clock: FakeClock) -> TokenFamilies:
+    await add_org(database)
     return TokenFamilies(database, clock)
 
 
@@ -131,7 +133,10 @@ async def test_revoked_login_is_refused_everywhere(
     assert await revoked_ids(database) == [str(family)]
 
 
-async def test_person_lists_and_ends_only_their_own_logins(families: TokenFamilies) -> None:
+async def test_person_lists_and_ends_only_their_own_logins(
+    families: TokenFamilies, database: Database
+) -> None:
+    await add_org(database, OrgName("other"))
     family, _ = await start(families)
     bob, token = await start(families, Login(ORG, Subject("user:bob")))
     await start(families, Login(OrgName("other"), ADA.subject))

@@ -1,19 +1,21 @@
 """Fixtures: a world on a clock that tests move."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.fakes.clock import FakeClock
-from tests.integration.credentials.conftest import clock, database
+from tests.integration.credentials.conftest import add_org, clock, database
 from tests.integration.oauth.world import Client, World
 
 __all__ = ["clock", "database"]
 
 
 @pytest.fixture
-def world(database: object, clock: FakeClock) -> World:
-    return World(database, clock)  # type: ignore[arg-type]  # the fixture of the same name
+async def world(database: Any, clock: FakeClock) -> World:
+    await add_org(database)
+    return World(database, clock)
 
 
 @pytest.fixture

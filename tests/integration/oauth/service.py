@@ -27,6 +27,7 @@ from controlplane.web.app import make_application
 from controlplane.web.origins import OriginCheck
 from scripts.sdk_exits import intended_exit_code
 from shared.kit.clock import SystemClock
+from tests.integration.credentials.conftest import add_org
 from tests.integration.oauth.world import World
 from tests.kube.certificates import Authority
 from tests.servers.http import serving
@@ -146,6 +147,7 @@ async def serve(
     async with serving(application, certificate=identity.certificate, key=identity.key) as bound:
         address = bound.replace("127.0.0.1", "localhost")
         clock = SystemClock()
+        await add_org(database)
         world = World(database, clock, public_url=address)
         service = Service(world, address, authority.certificate, home, requests, held)
         public = PublicApi(
