@@ -222,6 +222,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 secrets=lambda: secrets,
                 providers=None if logins is None else logins.people.providers,
                 senders=senders,
+                feeds=feeds,
             ),
         },
         Interceptors(

@@ -22,9 +22,11 @@ from controlplane.api.platform.notifications import NotificationService
 from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
+from controlplane.api.platform.run_trees import RunTreeService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.authn.agent_authority import AuthoritySet
+from controlplane.feeds.feeds import Feeds
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
@@ -43,6 +45,7 @@ from controlplane.usecases.identity.users import Users
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
@@ -59,13 +62,15 @@ def make_platform(
     secrets: Callable[[], Secrets],
     providers: IdentityProviders | None = None,
     senders: Senders | None = None,
+    feeds: Feeds | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
 
     ``self_service_orgs``: every person may create an org; ``secrets`` is called for each call that
     needs them; ``providers``: None without logins; ``senders`` know
-    which receivers are refused, by default those of an installation without settings.
+    which receivers are refused, by default those of an installation without settings; ``feeds`` tell
+    watches of changes, without them they look at intervals.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -95,6 +100,7 @@ def make_platform(
         "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
+        "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
         "SecretService": SecretService(secrets),
         "ServiceAccountService": ServiceAccountService(accounts),
         "SessionService": SessionService(sessions),

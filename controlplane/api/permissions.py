@@ -302,6 +302,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "DeleteRole": Permission.ROLE_WRITE,
         "ListPermissions": Access.KNOWN,  # the same in every org
     },
+    "volary.platform.v1.RunTreeService": {
+        "GetTree": Permission.ACTION_READ,
+        "WatchTree": Permission.ACTION_READ,
+    },
     "volary.platform.v1.SecretService": {
         "ListSecrets": Permission.SECRET_READ,
         "RotateSecret": Permission.SECRET_WRITE,

@@ -27,6 +27,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from controlplane.api import headers
+from controlplane.api.compressed_streams import compress_stream
 from controlplane.api.headers import BadHeaderError, Protocol
 from controlplane.api.interceptors import Interceptors, Rpc
 from controlplane.api.permissions import PERMISSIONS, Access
@@ -93,6 +94,7 @@ class PublicApi:
             )
             return
         exchange = _Exchange(receive)
+        send = compress_stream(scope["headers"], send)
         try:
             await self._application(scope, exchange.receive, send)
         except (asyncio.CancelledError, ConnectError):

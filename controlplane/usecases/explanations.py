@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from controlplane.core.action_timings import DispatchTimings
@@ -62,7 +63,9 @@ class Explanations:
             run_id = await _find_run(tx, run)
             root = await self._action(tx, run_id, ActionKey(run, ROOT))
             pending = await store.list_dispatches(tx, run_id, run, most=MOST_PENDING)
-            return ExplainedRun(root=root, pending=await self._explain_all(tx, pending))
+            return ExplainedRun(
+                root=root, pending=await explain_dispatches(tx, pending, self._clock.now())
+            )
 
     async def list_pending(
         self, caller: Caller, run: RunKey, *, limit: int, after: str = ""
@@ -76,7 +79,7 @@ class Explanations:
         async with self._database.for_org(caller.org) as tx:
             run_id = await _find_run(tx, run)
             found, past = await store.list_dispatches_page(tx, run_id, run, after=after, most=limit)
-            return await self._explain_all(tx, found), past
+            return await explain_dispatches(tx, found, self._clock.now()), past
 
     async def _action(self, tx: OrgTx, run: RunId, action: ActionKey) -> Explained:
         now = self._clock.now()
@@ -92,22 +95,23 @@ class Explanations:
             is_full=timings.queue in await list_full(tx, {timings.queue}),
         )
 
-    async def _explain_all(
-        self, tx: OrgTx, pending: Sequence[DispatchTimings]
-    ) -> Sequence[PendingAction]:
-        now = self._clock.now()
-        pending_reasons = await _pending_reasons(tx, {RunId(UUID(each.run)) for each in pending})
-        full = await list_full(tx, {each.queue for each in pending})
-        return [
-            PendingAction(
-                action=each.action,
-                phase=each.phase.name.lower(),
-                attempt=each.attempt,
-                cluster=each.cluster,
-                why=explain_dispatch(each, pending_reasons, now, is_full=each.queue in full),
-            )
-            for each in sorted(pending, key=lambda each: each.action)
-        ]
+
+async def explain_dispatches(
+    tx: OrgTx, dispatches: Sequence[DispatchTimings], now: datetime
+) -> Sequence[PendingAction]:
+    """Explain actions that have not ended, by name."""
+    pending_reasons = await _pending_reasons(tx, {RunId(UUID(each.run)) for each in dispatches})
+    full = await list_full(tx, {each.queue for each in dispatches})
+    return [
+        PendingAction(
+            action=each.action,
+            phase=each.phase.name.lower(),
+            attempt=each.attempt,
+            cluster=each.cluster,
+            why=explain_dispatch(each, pending_reasons, now, is_full=each.queue in full),
+        )
+        for each in sorted(dispatches, key=lambda each: each.action)
+    ]
 
 
 async def _find_run(tx: OrgTx, run: RunKey) -> RunId:

@@ -5,7 +5,7 @@ Conventions that all RPCs of the platform API share: ids, pages, field masks, ve
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -15,9 +15,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from controlplane.core import names
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Listing, Test
+from shared.model.ids import RunKey
+from shared.model.phases import Phase
 
 T = TypeVar("T")
 
@@ -29,6 +32,14 @@ class ListRequest(Protocol):
 
     page_size: int
     page_token: str
+
+
+class RunRequest(Protocol):
+    """A request about a run."""
+
+    project: str
+    domain: str
+    run: str
 
 
 class ListCall:
@@ -91,6 +102,23 @@ def parse_mask(mask: FieldMask, allowed: Sequence[str]) -> frozenset[str]:
         if path not in allowed:
             raise InvalidError(f"update_mask: {path!r} cannot be changed; {may}")
     return frozenset(mask.paths)
+
+
+def parse_run_key(request: RunRequest) -> RunKey:
+    return RunKey(
+        names.parse_project(request.project),
+        names.parse_domain(request.domain),
+        names.parse_run(request.run),
+    )
+
+
+def parse_phases(phases: Iterable[str], field: str) -> frozenset[Phase]:
+    """Parse names of phases as answers have them, as in "running"."""
+    known = {phase.name.lower(): phase for phase in Phase if phase is not Phase.UNKNOWN}
+    for name in phases:
+        if name not in known:
+            raise InvalidError(f"{field}: {name[:80]!r} is not one of {', '.join(known)}")
+    return frozenset(known[name] for name in phases)
 
 
 def parse_id(text: str, field: str) -> UUID:

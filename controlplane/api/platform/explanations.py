@@ -1,12 +1,12 @@
 """ExplanationService: why actions wait or run."""
 
-from controlplane.api.platform.conventions import ListCall, render_time
+from controlplane.api.platform.conventions import ListCall, parse_run_key, render_time
 from controlplane.core import names
 from controlplane.core.callers import Caller
 from controlplane.core.explanations import Explained
 from controlplane.usecases.explanations import Explanations
 from shared.idl.platform.v1 import explanation_pb2 as pb
-from shared.model.ids import ActionKey, RunKey
+from shared.model.ids import ActionKey
 
 
 class ExplanationService:
@@ -16,7 +16,7 @@ class ExplanationService:
     async def explain_action(
         self, caller: Caller, request: pb.ExplainActionRequest
     ) -> pb.ExplainActionResponse:
-        action = ActionKey(_parse_run(request), names.parse_action(request.action))
+        action = ActionKey(parse_run_key(request), names.parse_action(request.action))
         explained = await self._explanations.action(caller, action)
         return pb.ExplainActionResponse(explanation=_render(explained))
 
@@ -25,7 +25,7 @@ class ExplanationService:
     ) -> pb.ListPendingActionsResponse:
         call = ListCall(caller, request)
         found, after = await self._explanations.list_pending(
-            caller, _parse_run(request), limit=call.listing.limit, after=call.listing.token
+            caller, parse_run_key(request), limit=call.listing.limit, after=call.listing.token
         )
         return pb.ListPendingActionsResponse(
             actions=[
@@ -41,14 +41,6 @@ class ExplanationService:
             ],
             next_page_token=call.next_token(after),
         )
-
-
-def _parse_run(request: pb.ExplainActionRequest | pb.ListPendingActionsRequest) -> RunKey:
-    return RunKey(
-        names.parse_project(request.project),
-        names.parse_domain(request.domain),
-        names.parse_run(request.run),
-    )
 
 
 def _render(explained: Explained) -> pb.ActionExplanation:

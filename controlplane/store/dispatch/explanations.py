@@ -22,8 +22,9 @@ from controlplane.core.reason_codes import LEASE_RETURNED
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.pending_reasons import list_past
 from controlplane.store.rows import parse_enum, parse_failure, parse_source
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import (
+    ActionId,
     ActionKey,
     ActionName,
     DomainName,
@@ -154,6 +155,17 @@ LEFT JOIN found d ON true {_REPORTED}
 ORDER BY d.name
 """)
 
+_OF_ACTIONS = statement(f"""
+{given(id="uuid")}
+SELECT {_DISPATCH_COLUMNS}, a.name, a.phase
+FROM n
+CROSS JOIN LATERAL (
+    SELECT * FROM dispatches d WHERE d.org = n.org AND d.action_id = n.id LIMIT 1
+) d
+CROSS JOIN LATERAL (SELECT * FROM actions a WHERE a.org = d.org AND a.id = n.id LIMIT 1) a
+{_REPORTED}
+""")
+
 _COUNT = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM dispatches d
@@ -242,6 +254,15 @@ async def list_dispatches_page(
     if len(found) == most:
         return found, rows[-1].name
     return found, rows[0].last if rows[0].examined == examined else ""
+
+
+async def list_dispatches_of(
+    tx: OrgTx, run: RunKey, ids: Sequence[ActionId]
+) -> Sequence[DispatchTimings]:
+    """List the dispatches of these actions of a run; one that has ended has none."""
+    await tx.plan_for(len(ids))
+    rows = await tx.rows(_OF_ACTIONS, {"id": list(ids)})
+    return [_parse_dispatch(row, run) for row in rows]
 
 
 def _equal_action(row: Row[tuple[object, ...]]) -> ActionKey | None:

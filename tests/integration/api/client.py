@@ -305,6 +305,7 @@ async def open_api(
                 self_service_orgs=True,
                 secrets=lambda: secrets,
                 providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
+                feeds=feeds,
             ),
         },
         Interceptors(

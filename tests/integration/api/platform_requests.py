@@ -18,12 +18,16 @@ from shared.idl.platform.v1 import (
     pool_pb2,
     queue_pb2,
     role_pb2,
+    run_tree_pb2,
     secret_pb2,
     service_account_pb2 as account_pb2,
 )
 from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT, ApiUnderTest
 
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
+
+
+VIEW = run_tree_pb2.TreeView(nodes=[{"parent": "a0", "limit": 10}, {"limit": 10}])
 
 
 def masked(*paths: str) -> Any:
@@ -187,6 +191,12 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
     ),
     "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "RunTreeService/GetTree": lambda _: run_tree_pb2.GetTreeRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", view=VIEW
+    ),
+    "RunTreeService/WatchTree": lambda _: run_tree_pb2.WatchTreeRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", view=VIEW
+    ),
     "SecretService/ListSecrets": lambda _: secret_pb2.ListSecretsRequest(),
     "SecretService/RotateSecret": lambda _: secret_pb2.RotateSecretRequest(
         name="token", value=b"canary"
@@ -213,6 +223,8 @@ IN_SCOPES = LISTS | {
     "ExplanationService/ListPendingActions",
     "InvitationService/CreateInvitation",
     "InvitationService/WithdrawInvitation",
+    "RunTreeService/GetTree",
+    "RunTreeService/WatchTree",
     "RoleBindingService/CreateRoleBinding",
     "RoleBindingService/GetRoleBinding",
     "RoleBindingService/DeleteRoleBinding",
