@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
 from controlplane.api.live_streams import LiveStreams
+from controlplane.authn.authenticator import Authenticator
 from controlplane.authn.bearer_tokens import BearerTokens
 from controlplane.authn.login_settings import LoginSettings
 from controlplane.feeds.feeds import Feeds
@@ -24,6 +25,7 @@ from controlplane.loops.login_revocations import LoginRevocationLoop
 from controlplane.loops.periodic import run_periodically
 from controlplane.loops.revocations import RevocationReader
 from controlplane.oauth.factory import Authorization, make_authorization
+from controlplane.oauth.people.calls import BrowserCalls
 from controlplane.oauth.people.gate import PageGate
 from controlplane.people import People, make_people
 from controlplane.store.database import Database
@@ -49,7 +51,7 @@ class Logins:
     expired: ExpiredCredentials
     api_keys: ApiKeyChecks
     attempts: RunningAttempts
-    attempt_authn: BearerTokens  # of the API; ``authn`` accepts no tokens of tasks
+    api_authn: Authenticator  # tasks' tokens and the console's sessions too
     people: People
     feeds: Feeds
     clock: Clock
@@ -159,7 +161,13 @@ def make_logins(
     return Logins(
         authorization=authorization,
         attempts=attempts,
-        attempt_authn=authorization.authn.with_attempts(attempts.find),
+        api_authn=BrowserCalls(
+            authorization.authn.with_attempts(attempts.find),
+            people.gate,
+            authorization.callers,
+            authorization.revocations,
+            clock,
+        ),
         keys=KeyRotation("signing keys", keys, feeds, clock, every=timedelta(seconds=30)),
         revocations=RevocationReader(
             loop_database, authorization.revocations, feeds, clock, every=timedelta(seconds=1)

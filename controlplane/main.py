@@ -181,7 +181,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
 
     logins: Logins | None = None
     authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
-    api_authn = authn  # accepts tokens of tasks as well
+    api_authn = authn  # accepts tokens of tasks and sessions of browsers as well
     if settings.logins.mode is AuthMode.OIDC:
         logins = make_logins(
             settings.logins,
@@ -192,7 +192,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             public_url=settings.listeners.public_url,
             metrics=metrics,
         )
-        authn, api_authn = logins.authn, logins.attempt_authn
+        authn, api_authn = logins.authn, logins.api_authn
     public = PublicApi(
         {
             **api.services(

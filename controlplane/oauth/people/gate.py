@@ -47,6 +47,23 @@ class BrowserGate:
         session = await self._sessions.find(secret)
         return None if session is None else (session, secret)
 
+    async def require_session(self, secret: SecretText) -> BrowserSession:
+        """
+        Return the session of a cookie, in an org that still admits the person.
+
+        UnauthenticatedError says at which page the person goes on.
+        """
+        session = await self._sessions.find(secret)
+        if session is not None and await self._checks.check_user(session.user.id):
+            session = await self._sessions.find(secret)
+        if session is None:
+            raise UnauthenticatedError(f"the browser session has ended; log in again at {LOGIN}")
+        if not session.org or not await self._admits(session.org, session.provider_org):
+            raise UnauthenticatedError(
+                f"the browser session is in no org that admits it; choose one at {ORGS}"
+            )
+        return session
+
     async def find_login(self, request: Request, return_to: str) -> SignedIn | Response:
         found = await self.find_session(request)
         # If a check is due, the provider may end the session, so it is read again.

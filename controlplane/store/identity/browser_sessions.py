@@ -1,13 +1,18 @@
 """Stores people's browser sessions, by the digest of their cookie, and logins that have begun."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import TextClause
+
 from controlplane.core.browser_sessions import MAX_SESSIONS, BrowserSession
+from controlplane.core.credentials import CredentialKind
 from controlplane.core.identity import User, UserId
+from controlplane.store.credentials.revocations import revoke_all
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
 from shared.model.ids import OrgName
@@ -42,7 +47,7 @@ _END_OLDEST = statement("""
 DELETE FROM browser_sessions WHERE session_id IN (
     SELECT session_id FROM browser_sessions WHERE user_id = :user_id
     ORDER BY seen_at DESC OFFSET :most
-)
+) RETURNING session_id, org
 """)
 _FIND = statement(f"{_SESSION} WHERE s.digest = :digest")
 _LIST = statement(f"""
@@ -55,12 +60,15 @@ UPDATE browser_sessions SET seen_at = :now WHERE session_id = :session_id AND se
 _CHOOSE = statement("UPDATE browser_sessions SET org = :org WHERE session_id = :session_id")
 _END = statement("""
 DELETE FROM browser_sessions WHERE session_id = :session_id AND user_id = :user_id
-RETURNING session_id
+RETURNING session_id, org
 """)
 _END_OF_PROVIDER = statement("""
 DELETE FROM browser_sessions WHERE user_id = :user_id AND provider_id = :provider_id
+RETURNING session_id, org
 """)
-_END_ALL_OF_PROVIDER = statement("DELETE FROM browser_sessions WHERE provider_id = :provider_id")
+_END_ALL_OF_PROVIDER = statement("""
+DELETE FROM browser_sessions WHERE provider_id = :provider_id RETURNING session_id, org
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +137,8 @@ async def insert_session(tx: FleetTx, session: BrowserSession, digest: bytes) ->
         "expires_at": session.expires_at,
     }
     await tx.connection.execute(_INSERT, values)
-    await tx.connection.execute(_END_OLDEST, {"user_id": session.user.id, "most": MAX_SESSIONS})
+    oldest = {"user_id": session.user.id, "most": MAX_SESSIONS}
+    await _end(tx, _END_OLDEST, oldest, session.created_at)
 
 
 async def find_session(tx: FleetTx, digest: bytes) -> BrowserSession | None:
@@ -153,20 +162,33 @@ async def choose_org(tx: FleetTx, session: UUID, org: OrgName) -> None:
     await tx.connection.execute(_CHOOSE, {"session_id": session, "org": org})
 
 
-async def end_session(tx: FleetTx, session: UUID, user: UserId) -> bool:
-    """Delete a session of a person; False if there is none."""
+async def end_session(tx: FleetTx, session: UUID, user: UserId, now: datetime) -> bool:
+    """Delete a session of a person, and end its streams; False if there is none."""
     values = {"session_id": session, "user_id": user}
-    return (await tx.connection.execute(_END, values)).first() is not None
+    return await _end(tx, _END, values, now) > 0
 
 
-async def end_sessions_at(tx: FleetTx, user: UserId, provider: UUID) -> None:
+async def end_sessions_at(tx: FleetTx, user: UserId, provider: UUID, now: datetime) -> None:
     """Delete a person's sessions that a login at a provider began."""
-    await tx.connection.execute(_END_OF_PROVIDER, {"user_id": user, "provider_id": provider})
+    await _end(tx, _END_OF_PROVIDER, {"user_id": user, "provider_id": provider}, now)
 
 
-async def end_all_sessions_at(tx: FleetTx, provider: UUID) -> None:
+async def end_all_sessions_at(tx: FleetTx, provider: UUID, now: datetime) -> None:
     """Delete all sessions that logins at a provider began."""
-    await tx.connection.execute(_END_ALL_OF_PROVIDER, {"provider_id": provider})
+    await _end(tx, _END_ALL_OF_PROVIDER, {"provider_id": provider}, now)
+
+
+async def _end(
+    tx: FleetTx, deletion: TextClause, values: Mapping[str, object], now: datetime
+) -> int:
+    """Delete sessions, and revoke them: open streams are the only thing that outlives a row."""
+    ended: defaultdict[OrgName, list[str]] = defaultdict(list)
+    for row in await tx.connection.execute(deletion, values):
+        ended[OrgName(row.org)].append(str(row.session_id))
+    for org, sessions in sorted(ended.items()):
+        if org:  # without one, a session calls nothing
+            await revoke_all(tx, org, CredentialKind.BROWSER_SESSION, sessions, now)
+    return sum(len(each) for each in ended.values())
 
 
 def _parse(row: Any) -> BrowserSession:

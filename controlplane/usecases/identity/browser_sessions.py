@@ -72,7 +72,7 @@ class BrowserSessions:
             if replaces is not None:
                 old = await store.find_session(tx, digest_of(replaces))
                 if old is not None:
-                    await store.end_session(tx, old.id, old.user.id)
+                    await store.end_session(tx, old.id, old.user.id, now)
             await store.insert_session(tx, session, digest_of(secret))
         if org:
             await self._record(session, "session.start", org, peer)
@@ -124,7 +124,7 @@ class BrowserSessions:
     async def end(self, session: BrowserSession, ended: UUID, *, peer: str) -> None:
         """End a session of the same person; NotFoundError."""
         async with self._database.for_fleet("end a browser session") as tx:
-            if not await store.end_session(tx, ended, session.user.id):
+            if not await store.end_session(tx, ended, session.user.id, self._clock.now()):
                 raise NotFoundError("session", ended)
         if session.org:
             await self._record(session, "session.end", session.org, peer, ended)

@@ -174,7 +174,7 @@ class GroupChecks:
         """Log the person out everywhere: groups, browser sessions, logins of programs."""
         await self._users.save_groups(login.org, user, [], join=False)
         async with self._database.for_fleet("end a login at a provider") as tx:
-            await browser_sessions.end_sessions_at(tx, user.id, login.provider)
+            await browser_sessions.end_sessions_at(tx, user.id, login.provider, self._clock.now())
         await self._revoke(login.org, subject_of_user(user.id))
         # Last: if this process dies before, the next check ends the rest.
         async with self._database.for_fleet("forget a login at a provider") as tx:

@@ -7,6 +7,7 @@ revokes the pages at once; if that process dies, the loop of any replica revokes
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from controlplane.core.credentials import EndedLogins
 from controlplane.store.credentials import login_revocations as store, token_families
@@ -43,7 +44,7 @@ class LoginRevocations:
                 revoked = await self._revoke_page(fleet, which)
                 is_last = revoked < PAGE
                 if is_last:
-                    await _end_sessions(fleet, which)
+                    await _end_sessions(fleet, which, self._clock.now())
                     await store.end(fleet, which)
             ended += revoked
         log.info(
@@ -73,12 +74,12 @@ class LoginRevocations:
         )
 
 
-async def _end_sessions(fleet: FleetTx, which: LoginRevocation) -> None:
+async def _end_sessions(fleet: FleetTx, which: LoginRevocation, now: datetime) -> None:
     """
     End browser sessions that began at a removed provider, and forget its people's logins there.
 
     With the last page, because that finds the programs' logins by these rows.
     """
     if which.logins is EndedLogins.OF_PROVIDER:
-        await browser_sessions.end_all_sessions_at(fleet, which.provider)
+        await browser_sessions.end_all_sessions_at(fleet, which.provider, now)
         await provider_logins.delete_all_at(fleet, which.provider)

@@ -77,7 +77,7 @@ class Sessions:
         if user is None:
             raise NotFoundError("session", session)
         async with self._database.for_fleet("end a browser session") as fleet:
-            if not await browser_sessions.end_session(fleet, session, user):
+            if not await browser_sessions.end_session(fleet, session, user, self._clock.now()):
                 raise NotFoundError("session", session)
         async with self._database.for_org(caller.org) as tx:
             await record(

@@ -12,12 +12,17 @@ import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from controlplane.api.identity import IdentityService
+from controlplane.api.interceptors import Interceptors
+from controlplane.api.metrics import CallMetrics
+from controlplane.api.server import PublicApi
 from controlplane.authn.login_settings import AuthMode, LoginSettings
 from controlplane.authn.signing_keys import make_key
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.identity_providers import Provider, ProviderSettings
 from controlplane.core.lists import Listing
 from controlplane.oauth.factory import Authorization, make_authorization
+from controlplane.oauth.people.calls import BrowserCalls
 from controlplane.people import People, is_linked, make_people
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
@@ -89,6 +94,17 @@ class World:
         )
         self.authorization.keys.replace([make_key(self.clock.now())])
         self.authorization.revocations.add([], self.clock.now())
+        authn = BrowserCalls(
+            self.authorization.authn,
+            self.people.gate,
+            self.authorization.callers,
+            self.authorization.revocations,
+            self.clock,
+        )
+        self.public = PublicApi(
+            {"flyteidl2.auth.IdentityService": IdentityService()},
+            Interceptors(authn, CallMetrics(CollectorRegistry()), self.clock),
+        )
         self.invitations = Invitations(self.database, self.clock)
         self.members = Members(self.database, self.clock)
         self.roles = Roles(self.database, self.clock)
@@ -96,7 +112,7 @@ class World:
         self.audit = Audit(self.database)
         self.providers = IdentityProviders(self.database, self.sealer, self.clock, allow_http=True)
         self.application: ASGIApp = make_application(
-            public=_no_rpcs,
+            public=self.public,
             routes=[*self.authorization.routes, *self.people.routes],
             origin_check=OriginCheck(PUBLIC_URL),
             is_linked=is_linked,
@@ -230,7 +246,3 @@ class BrowserForTests:
 def find_refresh(page: httpx.Response) -> str | None:
     found = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]*)">', page.text)
     return None if found is None else unescape(found[1])
-
-
-async def _no_rpcs(_scope: object, _receive: object, _send: object) -> None:
-    raise AssertionError("these tests call no RPC")
