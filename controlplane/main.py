@@ -75,6 +75,7 @@ from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
+from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
@@ -158,7 +159,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
     senders = make_senders(settings.notifications)
-    deliveries = Deliveries(loop_database, clock, RunSpecReader(), senders)
+    sealed_configs = SealedConfigs(lambda: secret_keys)
+    deliveries = Deliveries(loop_database, clock, RunSpecReader(), senders, sealed_configs)
     runs = Runs(
         database,
         feeds,
@@ -223,6 +225,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 providers=None if logins is None else logins.people.providers,
                 senders=senders,
                 feeds=feeds,
+                keys=lambda: secret_keys,
             ),
         },
         Interceptors(
@@ -329,6 +332,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster_token=settings.tenant.cluster_token,
         )
         await secrets.require_keys()
+        await sealed_configs.require_keys(loop_database)
         if logins is not None:
             await logins.prepare()
         if agent_access is not None:

@@ -46,6 +46,8 @@ from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.run_trees import RunTrees
+from controlplane.usecases.sealed_configs import SealedConfigs
+from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
@@ -63,6 +65,7 @@ def make_platform(
     providers: IdentityProviders | None = None,
     senders: Senders | None = None,
     feeds: Feeds | None = None,
+    keys: Callable[[], SecretKeys] = SecretKeys,
 ) -> Mapping[str, object]:
     """
     Build the services.
@@ -70,13 +73,14 @@ def make_platform(
     ``self_service_orgs``: every person may create an org; ``secrets`` is called for each call that
     needs them; ``providers``: None without logins; ``senders`` know
     which receivers are refused, by default those of an installation without settings; ``feeds`` tell
-    watches of changes, without them they look at intervals.
+    watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
+    by default none.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
     invitations, users = Invitations(database, clock), Users(database, clock)
     senders = senders or make_senders(NotificationSettings())
-    named = NamedNotifications(database, clock, senders)
+    named = NamedNotifications(database, clock, senders, SealedConfigs(keys))
     clusters = Clusters(database, clock)
     sessions = Sessions(database, clock, TokenFamilies(database, clock))
     served: Mapping[str, object] = {

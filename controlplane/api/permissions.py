@@ -260,6 +260,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListDeliveryConfigs": Permission.NOTIFICATION_WRITE,
         "UpdateDeliveryConfig": Permission.NOTIFICATION_WRITE,
         "DeleteDeliveryConfig": Permission.NOTIFICATION_WRITE,
+        "RotateSigningSecret": Permission.NOTIFICATION_WRITE,
     },
     "volary.platform.v1.NotificationRuleService": {
         "CreateNotificationRule": Permission.NOTIFICATION_WRITE,

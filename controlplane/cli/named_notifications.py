@@ -1,10 +1,12 @@
 """Commands ``volary notification config|rule``: what runs name to be reported."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import click
 
-from controlplane.cli.calls import Column, Platform, read, with_platform, yes
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
+from controlplane.cli.operations import Duration
 from controlplane.cli.tables import render_fields
 from controlplane.client.calls import Message
 from controlplane.client.errors import CallRefusedError, ClientError
@@ -12,6 +14,7 @@ from controlplane.client.errors import CallRefusedError, ClientError
 _CONFIGS: Sequence[Column] = (
     ("CONFIG", read("name")),
     ("WEBHOOK", read("webhook.url")),
+    ("SIGNED", read("signed", False)),
     ("MAIL TO", lambda row: ", ".join(row.get("email", {}).get("to", ())) or None),
     ("VERSION", read("version")),
 )
@@ -95,6 +98,27 @@ def delete_config(platform: Platform, name: str) -> None:
     platform.confirm(f"Delete delivery configuration {name}?")
     answer = platform.call("DeliveryConfigService/DeleteDeliveryConfig", name=name)
     platform.answer(answer, [f"Delivery configuration {name} is deleted."])
+
+
+@config.command("rotate-secret")
+@_NAME
+@click.option(
+    "--overlap",
+    type=Duration(),
+    help="How long earlier secrets sign as well, e.g. 48h; 0s ends them now.  [default: 24h]",
+)
+@with_platform
+def rotate_secret(platform: Platform, name: str, *, overlap: timedelta | None) -> None:
+    """Sign the webhook with a new secret, which is shown this once."""
+    answer = platform.call(
+        "DeliveryConfigService/RotateSigningSecret",
+        name=name,
+        overlap=None if overlap is None else f"{int(overlap.total_seconds())}s",
+    )
+    lines = [answer["signingSecret"]]
+    if until := time_of("previousUntil")(answer):
+        lines.append(f"Earlier secrets sign as well until {until}.")
+    platform.answer(answer, lines)
 
 
 @click.group()

@@ -41,6 +41,7 @@ from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
 from controlplane.usecases.deliveries import make_senders
 from controlplane.usecases.identity.invitations import Invitations
+from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import Clock
@@ -61,6 +62,8 @@ class Operator:
     clock: Clock
     secrets: Secrets
     invitations: Invitations
+    database: Database
+    configs: SealedConfigs
 
 
 def run(
@@ -103,6 +106,7 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 self_service_orgs=True,
                 secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
                 senders=make_senders(read(NotificationSettings, os.environ)),
+                keys=lambda: read_secret_keys(_secret_keys(context)),
             )
             yield _DirectApi(runner, LocalCalls(services, _caller(context)))
         finally:
@@ -171,6 +175,8 @@ def _operator(
         clock=clock,
         secrets=Secrets(database, clock, keys),
         invitations=Invitations(database, clock),
+        database=database,
+        configs=SealedConfigs(lambda: keys),
     )
 
 

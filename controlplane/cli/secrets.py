@@ -79,15 +79,27 @@ def update(
 )
 @with_context
 def reseal(context: CommandContext, *, key_file: Path | None) -> None:
-    """Seal all secrets of all orgs to the current keys, while the control plane serves."""
+    """
+    Seal all secrets and delivery configurations of all orgs to the current keys.
+
+    The control plane may serve meanwhile.
+    """
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         done = await operator.secrets.reseal()
-        lines = [f"{done.resealed} secrets sealed again, {done.current} were current."]
+        configs = await operator.configs.reseal(operator.database)
+        lines = [
+            f"{done.resealed} secrets sealed again, {done.current} were current.",
+            f"{configs.resealed} delivery configurations sealed again, {configs.current} current.",
+        ]
         lines += [f"Not sealed again, update it: {name} ({name.org})" for name in done.left]
-        context.answer(done, lines)
-        if done.left:
+        lines += [
+            f"Not sealed again, its key is missing: delivery configuration {name} ({org})"
+            for org, name in configs.left
+        ]
+        context.answer({"secrets": done, "delivery_configs": configs}, lines)
+        if done.left or configs.left:
             raise SystemExit(1)
 
     operators.run(context, work, key_file=key_file)

@@ -5,8 +5,10 @@ A delivery configuration says where and with what content; a rule says for which
 either, so that an address is kept in one place and may change without them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
@@ -20,7 +22,10 @@ from controlplane.core.notifications import (
     Webhook,
     require_email,
     require_webhook,
+    target_of,
 )
+from controlplane.core.webhook_signatures import SigningSecret
+from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.phases import Phase
 
 MOST_NAMED = 200
@@ -42,12 +47,13 @@ class NamedKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryConfig:
-    """A webhook, an e-mail, or both."""
+    """A webhook, an e-mail, or both; ``signing``: what signs the webhook, the newest first."""
 
     name: str
     webhook: Webhook | None = None
     email: Email | None = None
     version: int = 0
+    signing: Sequence[SigningSecret] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +98,48 @@ def require_named(named: Named) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRow:
+    """
+    A rule or a delivery configuration as it is stored.
+
+    ``content`` is a rule's; of a delivery configuration it is what deliveries show anyway, and
+    the rest is sealed in ``envelope``, which the key named ``keyring`` opens.
+    """
+
+    kind: NamedKind
+    name: str
+    content: Mapping[str, Any]
+    envelope: bytes = field(default=b"", repr=False)
+    keyring: str = ""
+    version: int = 0
+
+    @property
+    def rule(self) -> NamedRule:
+        """The rule that this is the row of."""
+        return NamedRule(
+            name=self.name,
+            phases=frozenset(map(Phase, self.content["phases"])),
+            configs=self.content["configs"],
+            version=self.version,
+        )
+
+    @property
+    def target(self) -> str:
+        """The receiver of a delivery configuration's webhook; "": it has no webhook."""
+        return str(self.content["target"])
+
+    @property
+    def sends_mail(self) -> bool:
+        return bool(self.content["sends_mail"])
+
+
 def render_content(named: Named) -> Mapping[str, Any]:
-    """Return the content for storage, as JSON without name and version."""
+    """Return what is stored in the clear, as JSON without name and version."""
     if isinstance(named, DeliveryConfig):
         return {
-            "webhook": None if named.webhook is None else asdict(named.webhook),
-            "email": None if named.email is None else asdict(named.email),
+            "target": "" if named.webhook is None else target_of(named.webhook.url),
+            "sends_mail": named.email is not None,
         }
     return {
         "phases": sorted(phase.value for phase in named.phases),
@@ -105,23 +147,49 @@ def render_content(named: Named) -> Mapping[str, Any]:
     }
 
 
-def parse_content(kind: NamedKind, name: str, content: Mapping[str, Any], version: int) -> Named:
-    """Return what ``render_content`` made JSON of."""
-    if kind is NamedKind.CONFIG:
-        webhook, email = content["webhook"], content["email"]
-        return DeliveryConfig(
-            name=name,
-            webhook=None if webhook is None else Webhook(**webhook),
-            email=None if email is None else Email(**email),
-            version=version,
-        )
-    return NamedRule(
+def render_config(config: DeliveryConfig) -> SecretBytes:
+    """Return the content of a delivery configuration, to be sealed."""
+    content = {
+        **_render_receivers(config),
+        "signing": [
+            {
+                "secret": each.secret.reveal(),
+                "until": None if each.until is None else each.until.isoformat(),
+            }
+            for each in config.signing
+        ],
+    }
+    return SecretBytes(json.dumps(content).encode())
+
+
+def parse_config(name: str, content: SecretBytes, version: int) -> DeliveryConfig:
+    """Return what ``render_config`` rendered."""
+    parsed = json.loads(content.reveal())
+    webhook, email = parsed["webhook"], parsed["email"]
+    return DeliveryConfig(
         name=name,
-        phases=frozenset(map(Phase, content["phases"])),
-        configs=content["configs"],
+        webhook=None if webhook is None else Webhook(**webhook),
+        email=None if email is None else Email(**email),
         version=version,
+        signing=tuple(
+            SigningSecret(
+                secret=SecretText(each["secret"]),
+                until=None if each["until"] is None else datetime.fromisoformat(each["until"]),
+            )
+            for each in parsed["signing"]
+        ),
     )
 
 
 def has_same_content(one: Named, other: Named) -> bool:
+    """Return whether both are the same thing but for version and signing secrets."""
+    if isinstance(one, DeliveryConfig) and isinstance(other, DeliveryConfig):
+        return _render_receivers(one) == _render_receivers(other)
     return render_content(one) == render_content(other)
+
+
+def _render_receivers(config: DeliveryConfig) -> Mapping[str, Any]:
+    return {
+        "webhook": None if config.webhook is None else asdict(config.webhook),
+        "email": None if config.email is None else asdict(config.email),
+    }

@@ -45,6 +45,7 @@ PAUSE_FIELDS = frozenset({
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _OWN_HEADERS = frozenset({
     "connection", "content-length", "host", "idempotency-key", "transfer-encoding", "upgrade",
+    "webhook-id", "webhook-signature", "webhook-timestamp",
 })  # fmt: skip
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 NO_HTML = "No HTML body"

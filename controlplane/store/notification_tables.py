@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
@@ -40,6 +41,8 @@ deliveries = Table(
     metadata,
     Column("org", Text, primary_key=True),
     Column("delivery_id", Uuid, primary_key=True),
+    _text("project"),  # of the run, also after it was deleted
+    _text("domain"),
     Column("run_id", Uuid, nullable=False),
     Column("action_id", Uuid, nullable=False),
     Column("phase", SmallInteger, nullable=False),
@@ -66,6 +69,7 @@ deliveries = Table(
         postgresql_where=text("state = 0"),
     ),
     Index("deliveries_by_state", "org", "state", "delivery_id"),
+    Index("deliveries_by_project", "org", "project", "state", "delivery_id"),
     Index("deliveries_ended", "ended_at", postgresql_where=text("state <> 0")),
     postgresql_with={"fillfactor": "70"},
 )
@@ -77,6 +81,9 @@ named_notifications = Table(
     Column("kind", SmallInteger, primary_key=True),  # core.named_notifications.NamedKind
     Column("name", Text, primary_key=True),
     Column("content", JSONB, nullable=False),  # core.named_notifications.render_content
+    # A delivery configuration, sealed with the key that ``keyring`` names; empty for a rule.
+    Column("envelope", LargeBinary, nullable=False, server_default=""),
+    _text("keyring"),
     Column("version", BigInteger, nullable=False, server_default="1"),
     _text("created_by"),
     _at("created_at"),

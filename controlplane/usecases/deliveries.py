@@ -15,8 +15,8 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from controlplane.core.errors import InvalidError
-from controlplane.core.named_notifications import DeliveryConfig, NamedKind, NamedRule
+from controlplane.core.errors import InvalidError, NotReadyError, UnavailableError
+from controlplane.core.named_notifications import DeliveryConfig, NamedKind, NamedRow, NamedRule
 from controlplane.core.notifications import (
     ENDS,
     MOST_TRIES,
@@ -36,13 +36,15 @@ from controlplane.core.notifications import (
     run_values,
     target_of,
 )
+from controlplane.core.webhook_signatures import sign
 from controlplane.outbound.mail import Mail
-from controlplane.outbound.results import Sent, refused
+from controlplane.outbound.results import Sent, failed, refused
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.outbound.webhooks import Webhooks
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.notify import deliveries as store, named as named_store
 from controlplane.store.notify.deliveries import ClaimedDelivery, NewDelivery, PhaseEvent
+from controlplane.usecases.sealed_configs import SealedConfigs
 from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -97,8 +99,14 @@ class Deliveries:
     """Use cases of the loop that delivers notifications."""
 
     def __init__(
-        self, database: Database, clock: Clock, reader: SpecReader, senders: "Senders"
+        self,
+        database: Database,
+        clock: Clock,
+        reader: SpecReader,
+        senders: "Senders",
+        sealed: SealedConfigs,
     ) -> None:
+        self._sealed = sealed
         self._database = database
         self._clock = clock
         self._reader = reader
@@ -148,13 +156,11 @@ class Deliveries:
         wanted = [self._notifications(event.run_spec) for event in events if event.run_spec]
         names = {each.name for each in wanted if each.name}
         found = await named_store.find_named(tx, NamedKind.RULE, names) if names else ()
-        rules = {each.name: each for each in found if isinstance(each, NamedRule)}
+        rules = {each.name: each.rule for each in found}
         configs = {rule.config for each in wanted for rule in each.rules if rule.config}
         configs.update(config for each in rules.values() for config in each.configs)
         listed = await named_store.find_named(tx, NamedKind.CONFIG, configs) if configs else ()
-        return _Found(
-            rules, {each.name: each for each in listed if isinstance(each, DeliveryConfig)}
-        )
+        return _Found(rules, {each.name: each for each in listed})
 
     def _make(self, event: PhaseEvent, named: "_Found") -> Iterator[NewDelivery]:
         if event.run_spec is None:
@@ -174,24 +180,26 @@ class Deliveries:
     def _make_of_rule(
         self, event: PhaseEvent, number: int, rule: Rule, named: "_Found"
     ) -> Iterator[NewDelivery]:
-        content: Rule | DeliveryConfig = rule
         if rule.config:
             found = named.configs.get(rule.config)
             if found is None:
                 log.warning("delivery configuration was deleted", extra={"config": rule.config})
                 return
-            content = found
+            target, sends_mail = found.target, found.sends_mail
+        else:
+            target = "" if rule.webhook is None else target_of(rule.webhook.url)
+            sends_mail = rule.email is not None
         now = self._clock.now()
-        if content.webhook is not None:
+        if target:
             yield NewDelivery(
                 id=new_uuid(now),
                 event=event,
                 rule=number,
                 channel=Channel.WEBHOOK,
                 config=rule.config,
-                target=target_of(content.webhook.url),
+                target=target,
             )
-        if content.email is not None:
+        if sends_mail:
             yield NewDelivery(
                 id=new_uuid(now),
                 event=event,
@@ -222,11 +230,14 @@ class Deliveries:
         await self._record(org, claimed, sent)
         return Tried.ENDED if sent.is_delivered or sent.is_final else Tried.FAILED
 
-    async def _send(
-        self, org: OrgName, claimed: ClaimedDelivery, config: DeliveryConfig | None
-    ) -> Sent:
-        content: Rule | DeliveryConfig | None = config
-        if not claimed.config:
+    async def _send(self, org: OrgName, claimed: ClaimedDelivery, config: NamedRow | None) -> Sent:
+        content: Rule | DeliveryConfig | None = None
+        if config is not None:
+            try:
+                content = await self._sealed.open_config(org, config)
+            except (NotReadyError, UnavailableError) as error:  # keys that may come back
+                return failed(str(error))
+        elif not claimed.config:
             rules = self._notifications(claimed.run_spec).rules
             content = rules[claimed.rule] if claimed.rule < len(rules) else None
         if content is None:
@@ -239,7 +250,7 @@ class Deliveries:
             values = self._values(org, claimed)
             match claimed.channel:
                 case Channel.WEBHOOK if content.webhook is not None:
-                    return await self._send_webhook(claimed, content.webhook, values)
+                    return await self._send_webhook(claimed, content, content.webhook, values)
                 case Channel.EMAIL if content.email is not None:
                     return await self._send_email(claimed, content.email, values)
                 case _:
@@ -260,10 +271,16 @@ class Deliveries:
         )
 
     async def _send_webhook(
-        self, claimed: ClaimedDelivery, webhook: Webhook, values: Mapping[str, str]
+        self,
+        claimed: ClaimedDelivery,
+        content: Rule | DeliveryConfig,
+        webhook: Webhook,
+        values: Mapping[str, str],
     ) -> Sent:
-        rendered = render_webhook(webhook, values)
-        return await self._senders.webhooks.send(rendered, {"Idempotency-Key": str(claimed.id)})
+        rendered, key = render_webhook(webhook, values), str(claimed.id)
+        secrets = content.signing if isinstance(content, DeliveryConfig) else ()
+        signed = sign(secrets, key, rendered.body.encode(), self._clock.now())
+        return await self._senders.webhooks.send(rendered, {"Idempotency-Key": key, **signed})
 
     async def _send_email(
         self, claimed: ClaimedDelivery, email: Email, values: Mapping[str, str]
@@ -316,7 +333,7 @@ class _Found:
     """Named rules and delivery configurations by name."""
 
     rules: Mapping[str, NamedRule]
-    configs: Mapping[str, DeliveryConfig]
+    configs: Mapping[str, NamedRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +378,6 @@ async def _require_named(tx: OrgTx, kind: NamedKind, names: Collection[str], fie
         )
 
 
-async def _find_config(tx: OrgTx, name: str) -> DeliveryConfig | None:
+async def _find_config(tx: OrgTx, name: str) -> NamedRow | None:
     found = await named_store.find_named(tx, NamedKind.CONFIG, [name]) if name else ()
-    return next((each for each in found if isinstance(each, DeliveryConfig)), None)
+    return next(iter(found), None)

@@ -159,15 +159,52 @@ class SecretKeys:
         row = sealed.row
         if row.keyring == CLUSTERS:
             raise UnopenableError(f"secret {row.name} is sealed to clusters; update it instead")
+        return await self.open_own(
+            row.name, sealed.envelope, keyring=row.keyring, noun=f"secret {row.name}"
+        )
+
+    @property
+    def own_names(self) -> Sequence[str]:
+        """Names of the installation's own keys, the one that seals first."""
+        return self._names
+
+    @property
+    def own_keyring(self) -> str:
+        """Name of the installation's key that seals what the control plane itself reads."""
+        return self._names[0] if self._names else ""
+
+    async def seal_own(
+        self, name: SecretName, value: SecretBytes, *, version: int, noun: str
+    ) -> Sealed:
+        """
+        Seal a value that the control plane itself reads, also if secrets are sealed to clusters.
+
+        NotReadyError if the installation has no key of its own, UnavailableError; they say ``noun``.
+        """
+        if not self._names:
+            raise NotReadyError(
+                f"{noun} is sealed with a key of the installation, which has none; its operator"
+                " sets VOLARY_SECRETS_KEY_FILE or VOLARY_SECRETS_KMS_KEYS"
+            )
         try:
-            return await self._own.open(row.name, sealed.envelope)
+            envelope = await self._own.seal(name, value, version=version)
+        except KeyUnavailableError as error:
+            raise UnavailableError(f"{noun} cannot be sealed now: {error}") from error
+        return Sealed(envelope=envelope, keyring=self._names[0])
+
+    async def open_own(
+        self, name: SecretName, envelope: bytes, *, keyring: str, noun: str
+    ) -> SecretBytes:
+        """Open what the installation's own keys sealed; UnopenableError, UnavailableError."""
+        try:
+            return await self._own.open(name, envelope)
         except EnvelopeError as error:
             raise UnopenableError(
-                f"secret {row.name} was sealed with key {row.keyring}, and the control plane has "
+                f"{noun} was sealed with key {keyring}, and the control plane has "
                 f"{', '.join(self._names) or 'none'}"
             ) from error
         except KeyUnavailableError as error:
-            raise UnavailableError(f"secret {row.name} cannot be opened now: {error}") from error
+            raise UnavailableError(f"{noun} cannot be opened now: {error}") from error
 
     async def deliver(self, sealed: SealedRow, cluster: ClusterKey) -> bytes:
         """

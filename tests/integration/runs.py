@@ -17,9 +17,16 @@ from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
+from controlplane.usecases.sealed_configs import SealedConfigs
+from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.tasks import Tasks
 from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
+from shared.kit.secrets import SecretBytes
+from shared.secrets.keyrings import AesKey
+
+SECRET_KEYS = SecretKeys([AesKey(SecretBytes(b"k" * 32))])
+SEALED_CONFIGS = SealedConfigs(lambda: SECRET_KEYS)
 
 
 def make_actions(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Actions:
@@ -38,6 +45,7 @@ def make_deliveries(
     settings: NotificationSettings | None = None,
     *,
     webhook_timeout: timedelta = TIMEOUT,
+    sealed: SealedConfigs = SEALED_CONFIGS,
 ) -> Deliveries:
     settings = settings or NotificationSettings()
     webhooks = Webhooks(
@@ -45,7 +53,7 @@ def make_deliveries(
         allowed=settings.allowed_networks,
         timeout=webhook_timeout,
     )
-    return Deliveries(database, clock, RunSpecReader(), Senders(webhooks, Mail(settings)))
+    return Deliveries(database, clock, RunSpecReader(), Senders(webhooks, Mail(settings)), sealed)
 
 
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:

@@ -1,6 +1,12 @@
 """DeliveryConfigService and NotificationRuleService: what runs name to be reported."""
 
-from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version
+from controlplane.api.platform.conventions import (
+    ListCall,
+    parse_duration,
+    parse_mask,
+    parse_version,
+    render_time,
+)
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError
 from controlplane.core.named_notifications import (
@@ -59,6 +65,21 @@ class DeliveryConfigService:
     ) -> pb.DeleteDeliveryConfigResponse:
         await self._named.delete(caller, NamedKind.CONFIG, request.name)
         return pb.DeleteDeliveryConfigResponse()
+
+    async def rotate_signing_secret(
+        self, caller: Caller, request: pb.RotateSigningSecretRequest
+    ) -> pb.RotateSigningSecretResponse:
+        overlap = None
+        if request.HasField("overlap"):
+            overlap = parse_duration(request.overlap, "overlap")
+        config = DeliveryConfig(name=request.name, version=parse_version(request.version) or 0)
+        changed, new = await self._named.rotate_signing_secret(caller, config, overlap=overlap)
+        earlier = changed.signing[1:]
+        return pb.RotateSigningSecretResponse(
+            signing_secret=new.secret.reveal(),
+            previous_until=render_time(earlier[0].until if earlier else None),
+            delivery_config=_render_config(changed),
+        )
 
 
 class NotificationRuleService:
@@ -154,7 +175,7 @@ def _parse_phase(name: str) -> Phase:
 def _render_config(named: Named) -> pb.DeliveryConfig:
     if not isinstance(named, DeliveryConfig):
         raise TypeError(f"{named} is no delivery configuration")
-    message = pb.DeliveryConfig(name=named.name, version=named.version)
+    message = pb.DeliveryConfig(name=named.name, version=named.version, signed=bool(named.signing))
     if named.webhook is not None:
         message.webhook.CopyFrom(
             pb.WebhookTemplate(

@@ -45,7 +45,7 @@ WITH page AS MATERIALIZED (
     SELECT org, action_id, phase, run_id FROM phase_events WHERE org = :org
     ORDER BY action_id, phase LIMIT :most FOR UPDATE SKIP LOCKED
 )
-SELECT p.action_id, p.phase, p.run_id, s.body AS run_spec
+SELECT p.action_id, p.phase, p.run_id, r.project, r.domain, s.body AS run_spec
 FROM page p
 LEFT JOIN runs r ON r.org = p.org AND r.run_id = p.run_id
 LEFT JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
@@ -59,14 +59,14 @@ WHERE e.org = n.org AND e.action_id = n.action_id AND e.phase = n.phase
 
 _INSERT = statement(f"""
 {given(
-    delivery_id="uuid", run_id="uuid", action_id="uuid", phase="smallint", rule="integer",
+    delivery_id="uuid", project="text", domain="text", run_id="uuid", action_id="uuid", phase="smallint", rule="integer",
     channel="smallint", config="text", target="text", state="smallint", error="text",
     ended_at_="timestamptz",
 )}
-INSERT INTO deliveries (org, delivery_id, run_id, action_id, phase, rule, channel, config, target,
-                        state, error, ended_at, due_at, created_at)
-SELECT n.org, n.delivery_id, n.run_id, n.action_id, n.phase, n.rule, n.channel, n.config, n.target,
-       n.state, n.error, n.ended_at, :now, :now
+INSERT INTO deliveries (org, delivery_id, project, domain, run_id, action_id, phase, rule, channel,
+                        config, target, state, error, ended_at, due_at, created_at)
+SELECT n.org, n.delivery_id, n.project, n.domain, n.run_id, n.action_id, n.phase, n.rule, n.channel,
+       n.config, n.target, n.state, n.error, n.ended_at, :now, :now
 FROM n ON CONFLICT DO NOTHING
 """)  # fmt: skip
 
@@ -138,6 +138,8 @@ class PhaseEvent:
     action: UUID
     phase: Phase
     run_spec: bytes | None
+    project: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,8 @@ async def lock_events(tx: OrgTx, *, most: int) -> Sequence[PhaseEvent]:
             action=row.action_id,
             phase=parse_enum(row.phase, Phase.UNKNOWN),
             run_spec=row.run_spec,
+            project=row.project or "",
+            domain=row.domain or "",
         )
         for row in await tx.rows(_EVENTS, {"most": most})
     ]
@@ -200,6 +204,8 @@ async def replace_events(
             _INSERT,
             {
                 "delivery_id": [each.id for each in made],
+                "project": [each.event.project for each in made],
+                "domain": [each.event.domain for each in made],
                 "run_id": [each.event.run for each in made],
                 "action_id": [each.event.action for each in made],
                 "phase": [each.event.phase.value for each in made],

@@ -2,19 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.core.named_notifications import (
-    Named,
-    NamedKind,
-    kind_of,
-    parse_content,
-    render_content,
-)
-from controlplane.store.database import OrgTx
+from controlplane.core.named_notifications import NamedKind, NamedRow
+from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import statement
+from shared.model.ids import OrgName
 
 # The org's row is locked, so that the count holds until the insert commits.
 _COUNT = statement("""
@@ -22,22 +18,24 @@ WITH org AS MATERIALIZED (SELECT org FROM orgs WHERE org = :org FOR NO KEY UPDAT
 SELECT count(n.name) AS number FROM org LEFT JOIN named_notifications n ON n.org = org.org AND n.kind = :kind
 """)
 _INSERT = statement("""
-INSERT INTO named_notifications (org, kind, name, content, created_by, created_at)
-VALUES (:org, :kind, :name, :content, :created_by, :now) ON CONFLICT DO NOTHING
+INSERT INTO named_notifications (org, kind, name, content, envelope, keyring, created_by, created_at)
+VALUES (:org, :kind, :name, :content, :envelope, :keyring, :created_by, :now)
+ON CONFLICT DO NOTHING
 """).bindparams(bindparam("content", type_=JSONB))
 _UPDATE = statement("""
-UPDATE named_notifications SET content = :content, version = version + 1
-WHERE org = :org AND kind = :kind AND name = :name
+UPDATE named_notifications
+SET content = :content, envelope = :envelope, keyring = :keyring, version = :becomes
+WHERE org = :org AND kind = :kind AND name = :name AND version = :version
 """).bindparams(bindparam("content", type_=JSONB))
 _DELETE = statement("""
 DELETE FROM named_notifications WHERE org = :org AND kind = :kind AND name = :name
 """)
 _FIND = statement("""
-SELECT name, content, version FROM named_notifications
+SELECT name, content, envelope, keyring, version FROM named_notifications
 WHERE org = :org AND kind = :kind AND name = ANY(CAST(:names AS text[])) ORDER BY name
 """)
 _LOCK = statement("""
-SELECT name, content, version FROM named_notifications
+SELECT name, content, envelope, keyring, version FROM named_notifications
 WHERE org = :org AND kind = :kind AND name = :name FOR UPDATE
 """)
 _SHARE = statement("""
@@ -45,13 +43,17 @@ SELECT name FROM named_notifications
 WHERE org = :org AND kind = :kind AND name = ANY(CAST(:names AS text[])) ORDER BY name FOR SHARE
 """)
 _LIST = statement("""
-SELECT name, content, version FROM named_notifications
+SELECT name, content, envelope, keyring, version FROM named_notifications
 WHERE org = :org AND kind = :kind AND name > :after ORDER BY name LIMIT :most
 """)
 _RULES_OF = statement("""
 SELECT name FROM named_notifications
 WHERE org = :org AND kind = 2 AND content -> 'configs' @> to_jsonb(CAST(:name AS text))
 ORDER BY name LIMIT 10
+""")
+_KEYRINGS = statement("""
+SELECT org, keyring, count(*) AS number FROM named_notifications WHERE kind = 1
+GROUP BY org, keyring ORDER BY org, keyring
 """)
 
 
@@ -61,14 +63,16 @@ async def count_named(tx: OrgTx, kind: NamedKind) -> int:
     return int(row.number)
 
 
-async def insert_named(tx: OrgTx, named: Named, by: str, now: datetime) -> bool:
+async def insert_named(tx: OrgTx, row: NamedRow, by: str, now: datetime) -> bool:
     """Insert it; False if the name is taken."""
-    values = {**_values(named), "created_by": by, "now": now}
+    values = {**_values(row), "created_by": by, "now": now}
     return bool((await tx.execute(_INSERT, values)).rowcount)
 
 
-async def update_named(tx: OrgTx, named: Named) -> None:
-    await tx.execute(_UPDATE, _values(named))
+async def replace_named(tx: OrgTx, row: NamedRow, *, version: int) -> bool:
+    """Replace the one of that name that is at ``version``; False if it is at another by now."""
+    values = {**_values(row), "version": version, "becomes": row.version}
+    return bool((await tx.execute(_UPDATE, values)).rowcount)
 
 
 async def delete_named(tx: OrgTx, kind: NamedKind, name: str) -> bool:
@@ -76,10 +80,10 @@ async def delete_named(tx: OrgTx, kind: NamedKind, name: str) -> bool:
     return bool((await tx.execute(_DELETE, {"kind": kind.value, "name": name})).rowcount)
 
 
-async def find_named(tx: OrgTx, kind: NamedKind, names: Collection[str]) -> Sequence[Named]:
+async def find_named(tx: OrgTx, kind: NamedKind, names: Collection[str]) -> Sequence[NamedRow]:
     """Return those of these names that exist, by name."""
     rows = await tx.rows(_FIND, {"kind": kind.value, "names": list(names)})
-    return [parse_content(kind, row.name, row.content, row.version) for row in rows]
+    return [_parse(kind, row) for row in rows]
 
 
 async def share_named(tx: OrgTx, kind: NamedKind, names: Collection[str]) -> frozenset[str]:
@@ -88,15 +92,15 @@ async def share_named(tx: OrgTx, kind: NamedKind, names: Collection[str]) -> fro
     return frozenset(row.name for row in rows)
 
 
-async def lock_named(tx: OrgTx, kind: NamedKind, name: str) -> Named | None:
+async def lock_named(tx: OrgTx, kind: NamedKind, name: str) -> NamedRow | None:
     rows = await tx.rows(_LOCK, {"kind": kind.value, "name": name})
-    return next((parse_content(kind, r.name, r.content, r.version) for r in rows), None)
+    return next((_parse(kind, row) for row in rows), None)
 
 
-async def list_named(tx: OrgTx, kind: NamedKind, *, after: str, most: int) -> Sequence[Named]:
+async def list_named(tx: OrgTx, kind: NamedKind, *, after: str, most: int) -> Sequence[NamedRow]:
     """List them by name."""
     rows = await tx.rows(_LIST, {"kind": kind.value, "after": after, "most": most})
-    return [parse_content(kind, row.name, row.content, row.version) for row in rows]
+    return [_parse(kind, row) for row in rows]
 
 
 async def list_rules_of(tx: OrgTx, config: str) -> Sequence[str]:
@@ -104,9 +108,30 @@ async def list_rules_of(tx: OrgTx, config: str) -> Sequence[str]:
     return [row.name for row in await tx.rows(_RULES_OF, {"name": config})]
 
 
-def _values(named: Named) -> dict[str, object]:
+async def list_keyrings(tx: FleetTx) -> Sequence[tuple[OrgName, str, int]]:
+    """Count the delivery configurations of each org by the keyring that opens them."""
+    return [
+        (OrgName(row.org), row.keyring, row.number)
+        for row in await tx.connection.execute(_KEYRINGS)
+    ]
+
+
+def _values(row: NamedRow) -> dict[str, object]:
     return {
-        "kind": kind_of(named).value,
-        "name": named.name,
-        "content": render_content(named),
+        "kind": row.kind.value,
+        "name": row.name,
+        "content": row.content,
+        "envelope": row.envelope,
+        "keyring": row.keyring,
     }
+
+
+def _parse(kind: NamedKind, row: Any) -> NamedRow:
+    return NamedRow(
+        kind=kind,
+        name=row.name,
+        content=row.content,
+        envelope=bytes(row.envelope),
+        keyring=row.keyring,
+        version=row.version,
+    )

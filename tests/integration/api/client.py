@@ -69,7 +69,6 @@ from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
-from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
@@ -93,8 +92,7 @@ from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, LogLink, Report
-from shared.secrets.keyrings import AesKey
-from tests.integration.runs import make_deliveries
+from tests.integration.runs import SECRET_KEYS, make_deliveries
 from tests.running import running
 
 ORG = OrgName("acme")
@@ -276,7 +274,7 @@ async def open_api(
         deliveries=make_deliveries(database, clock),
     )
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
-    secrets = Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]))
+    secrets = Secrets(database, clock, SECRET_KEYS)
     authn = authn or Anonymous(ORG)
     public = PublicApi(
         {
@@ -306,6 +304,7 @@ async def open_api(
                 secrets=lambda: secrets,
                 providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
                 feeds=feeds,
+                keys=lambda: SECRET_KEYS,
             ),
         },
         Interceptors(

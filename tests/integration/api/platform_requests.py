@@ -138,6 +138,9 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "DeliveryConfigService/DeleteDeliveryConfig": lambda _: (
         notification_pb2.DeleteDeliveryConfigRequest(name="named")
     ),
+    "DeliveryConfigService/RotateSigningSecret": lambda _: (
+        notification_pb2.RotateSigningSecretRequest(name="named")
+    ),
     "NotificationRuleService/CreateNotificationRule": lambda _: (
         notification_pb2.CreateNotificationRuleRequest(
             notification_rule={"name": "named", "phases": ["FAILED"], "delivery_configs": ["chat"]}

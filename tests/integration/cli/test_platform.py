@@ -58,6 +58,7 @@ async def service(database: Database, tmp_path: Path) -> AsyncIterator[Service]:
         self_service_orgs=True,
         secrets=lambda: Secrets(database, clock, SecretKeys([KEY])),
         providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
+        keys=lambda: SecretKeys([KEY]),
     )
     async with serve(database, tmp_path, services) as service:
         yield service

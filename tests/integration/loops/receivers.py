@@ -15,11 +15,12 @@ from controlplane.core.actions import SpecKind
 from controlplane.core.runs import NewRun
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.outbound.settings import NotificationSettings
+from controlplane.usecases.sealed_configs import SealedConfigs
 from shared.kit.clock import Clock
 from shared.model.ids import RunId
 from shared.model.phases import Phase
 from tests.factories import ORG, make_failure, make_new_run, make_report, make_spec
-from tests.integration.runs import make_deliveries
+from tests.integration.runs import SEALED_CONFIGS, make_deliveries
 from tests.integration.store.conftest import Store
 
 OPEN = NotificationSettings(allow_http=True, allowed_networks=[ip_network("127.0.0.1/32")])
@@ -60,9 +61,10 @@ def make_loop(
     settings: NotificationSettings = OPEN,
     *,
     every: timedelta = timedelta(hours=1),
+    sealed: SealedConfigs = SEALED_CONFIGS,
 ) -> DeliveryLoop:
     deliveries = make_deliveries(
-        store.database, clock, settings, webhook_timeout=timedelta(minutes=1)
+        store.database, clock, settings, webhook_timeout=timedelta(minutes=1), sealed=sealed
     )
     return DeliveryLoop(store.database, clock, deliveries, every=every)
 

@@ -97,6 +97,30 @@ async def test_configuration_is_deleted_after_the_rules_that_name_it(world: Worl
     assert "secret" not in str(records)
 
 
+async def test_signing_secret_is_answered_once_and_recorded_without_its_value(
+    world: World,
+) -> None:
+    await create(world)
+    rotate = "DeliveryConfigService/RotateSigningSecret"
+    first = await world.ada.call(rotate, name="chat", version="1")
+    second = await world.ada.call(rotate, name="chat", overlap="3600s")
+
+    read = (await world.ada.call(CONFIG.format("Get"), name="chat"))["deliveryConfig"]
+    assert first["signingSecret"].startswith("whsec_")
+    assert first["signingSecret"] != second["signingSecret"]
+    assert "previousUntil" in second
+    assert "previousUntil" not in first
+    assert read == {**CHAT, "version": "3", "signed": True}
+    await create(world)  # which creates nothing: its content is the same
+    records = (await world.ada.call("AuditService/ListAuditRecords"))["records"]
+    assert records[0]["action"] == "delivery_config.rotate_signing_secret"
+    assert "whsec" not in str(records)
+    with pytest.raises(RefusedError, match="chat is at version 3, not 1"):
+        await world.ada.call(rotate, name="chat", version="1")
+    with pytest.raises(RefusedError, match="overlap: must be between 0 and 30 days"):
+        await world.ada.call(rotate, name="chat", overlap="9999999s")
+
+
 async def test_addresses_are_shown_to_those_only_who_may_change_them(world: World) -> None:
     await create(world)
     viewer = await world.join("vic", "viewer")

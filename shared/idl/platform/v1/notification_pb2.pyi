@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -77,16 +78,18 @@ class ResendDeliveriesResponse(_message.Message):
     def __init__(self, resent: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeliveryConfig(_message.Message):
-    __slots__ = ("name", "webhook", "email", "version")
+    __slots__ = ("name", "webhook", "email", "version", "signed")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     EMAIL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_FIELD_NUMBER: _ClassVar[int]
     name: str
     webhook: WebhookTemplate
     email: EmailTemplate
     version: int
-    def __init__(self, name: _Optional[str] = ..., webhook: _Optional[_Union[WebhookTemplate, _Mapping]] = ..., email: _Optional[_Union[EmailTemplate, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    signed: bool
+    def __init__(self, name: _Optional[str] = ..., webhook: _Optional[_Union[WebhookTemplate, _Mapping]] = ..., email: _Optional[_Union[EmailTemplate, _Mapping]] = ..., version: _Optional[int] = ..., signed: _Optional[bool] = ...) -> None: ...
 
 class WebhookTemplate(_message.Message):
     __slots__ = ("url", "method", "headers", "body")
@@ -262,3 +265,23 @@ class DeleteNotificationRuleRequest(_message.Message):
 class DeleteNotificationRuleResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RotateSigningSecretRequest(_message.Message):
+    __slots__ = ("name", "overlap", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    overlap: _duration_pb2.Duration
+    version: int
+    def __init__(self, name: _Optional[str] = ..., overlap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class RotateSigningSecretResponse(_message.Message):
+    __slots__ = ("signing_secret", "previous_until", "delivery_config")
+    SIGNING_SECRET_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    signing_secret: str
+    previous_until: _timestamp_pb2.Timestamp
+    delivery_config: DeliveryConfig
+    def __init__(self, signing_secret: _Optional[str] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., delivery_config: _Optional[_Union[DeliveryConfig, _Mapping]] = ...) -> None: ...

@@ -1,6 +1,7 @@
 """Named rules and delivery configurations: what is refused, and what is stored."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,33 +11,76 @@ from controlplane.core.named_notifications import (
     DeliveryConfig,
     Named,
     NamedKind,
+    NamedRow,
     NamedRule,
     has_same_content,
     kind_of,
-    parse_content,
+    parse_config,
+    render_config,
     render_content,
     require_named,
 )
 from controlplane.core.notifications import Email, Rule, Webhook
+from controlplane.core.webhook_signatures import SigningSecret
+from shared.kit.secrets import SecretText
 from shared.model.phases import Phase
 
 WEBHOOK = Webhook(url="https://example.com/{{.Run.Name}}", headers={"X-Team": "a"}, body="{}")
-EMAIL = Email(to=["a@example.com"], cc=["b@example.com"], subject="{{.Phase}}", text="t")
+EMAIL = Email(to=["a@example.com"], cc=["b@example.com"], bcc=[], subject="{{.Phase}}", text="t")
 CONFIG = DeliveryConfig(name="chat", webhook=WEBHOOK, email=EMAIL)
 RULE = NamedRule(name="night", phases=frozenset({Phase.FAILED}), configs=["chat", "mail"])
 
 
-@pytest.mark.parametrize(
-    "named", [CONFIG, replace(CONFIG, webhook=None), replace(CONFIG, email=None), RULE]
+SIGNING = (
+    SigningSecret(secret=SecretText("whsec_bmV3")),
+    SigningSecret(secret=SecretText("whsec_b2xk"), until=datetime(2026, 1, 1, tzinfo=UTC)),
 )
-def test_named_notification_that_can_be_sent_is_stored_and_read_again(named: Named) -> None:
-    require_named(named)
 
-    stored = render_content(named)
-    read = parse_content(kind_of(named), named.name, stored, 7)
 
-    assert read == replace(named, version=7)
-    assert has_same_content(read, named)
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(CONFIG, signing=SIGNING),
+        replace(CONFIG, webhook=None),
+        replace(CONFIG, email=None),
+    ],
+)
+def test_delivery_configuration_that_can_be_sent_is_stored_and_read_again(
+    config: DeliveryConfig,
+) -> None:
+    require_named(config)
+
+    read = parse_config(config.name, render_config(config), 7)
+
+    assert read == replace(config, version=7)
+    assert has_same_content(read, replace(config, signing=()))
+    assert not has_same_content(read, RULE)
+
+
+def test_rule_that_can_be_sent_is_stored_and_read_again() -> None:
+    require_named(RULE)
+
+    row = NamedRow(kind=kind_of(RULE), name=RULE.name, content=render_content(RULE), version=7)
+
+    assert row.rule == replace(RULE, version=7)
+    assert has_same_content(row.rule, RULE)
+
+
+@pytest.mark.parametrize(
+    ("config", "receivers"),
+    [
+        (CONFIG, ("https://example.com", True)),
+        (replace(CONFIG, webhook=None), ("", True)),
+        (replace(CONFIG, email=None), ("https://example.com", False)),
+    ],
+)
+def test_row_of_a_delivery_configuration_has_only_its_receivers_in_the_clear(
+    config: DeliveryConfig, receivers: tuple[str, bool]
+) -> None:
+    row = NamedRow(kind=NamedKind.CONFIG, name="chat", content=render_content(config))
+
+    assert (row.target, row.sends_mail) == receivers
+    assert set(row.content) == {"target", "sends_mail"}
 
 
 @pytest.mark.parametrize(
