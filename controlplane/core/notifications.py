@@ -121,6 +121,8 @@ class Delivery:
 
     id: UUID
     action: ActionKey | None  # None: the run was deleted
+    project: str = ""  # of the run, also after it was deleted
+    domain: str = ""
     phase: Phase
     channel: Channel
     config: str = ""  # the delivery configuration; "": the content is in the run

@@ -63,14 +63,14 @@ class NamedNotifications:
 
     async def get(self, caller: Caller, kind: NamedKind, name: str) -> Named:
         """Return one; NotFoundError lists those that exist."""
-        _require_to_read(caller, kind)
+        caller.require(_permission_to_read(kind))
         return await self._sealed.open(caller.org, await self._find(caller, kind, name))
 
     async def list(
         self, caller: Caller, kind: NamedKind, *, limit: int = MAX_LIMIT, after: str = ""
     ) -> tuple[Sequence[Named], str]:
         """List them by name, and the name after which the next page begins; "" at the end."""
-        _require_to_read(caller, kind)
+        caller.require(_permission_to_read(kind))
         async with self._database.for_org(caller.org) as tx:
             found = await store.list_named(tx, kind, after=after, most=limit + 1)
         page = [await self._sealed.open(caller.org, row) for row in found[:limit]]
@@ -217,9 +217,7 @@ async def _require_configs(tx: OrgTx, named: Named) -> None:
             )
 
 
-def _require_to_read(caller: Caller, kind: NamedKind) -> None:
-    """Raise NotAllowedError; rules hold no addresses, and may be read by all who may name them."""
+def _permission_to_read(kind: NamedKind) -> Permission:
     if kind is NamedKind.CONFIG:
-        caller.require(Permission.NOTIFICATION_WRITE)
-    else:
-        caller.require_somewhere(Permission.NOTIFICATION_READ)
+        return Permission.NOTIFICATION_WRITE
+    return Permission.NOTIFICATION_READ

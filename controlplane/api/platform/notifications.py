@@ -49,6 +49,8 @@ def _parse_states(state: str) -> frozenset[DeliveryState]:
 def _render(delivery: Delivery) -> pb.Delivery:
     message = pb.Delivery(
         id=str(delivery.id),
+        project=delivery.project,
+        domain=delivery.domain,
         phase=delivery.phase.name,
         channel=delivery.channel.name.lower(),
         delivery_config=delivery.config,
@@ -62,7 +64,5 @@ def _render(delivery: Delivery) -> pb.Delivery:
         ended_at=render_time(delivery.ended_at),
     )
     if delivery.action is not None:
-        run = delivery.action.run
-        message.project, message.domain, message.run = run.project, run.domain, run.name
-        message.action = delivery.action.name
+        message.run, message.action = delivery.action.run.name, delivery.action.name
     return message

@@ -162,8 +162,8 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         notification_pb2.DeleteNotificationRuleRequest(name="named")
     ),
     "NotificationService/ListDeliveries": lambda _: notification_pb2.ListDeliveriesRequest(),
-    "NotificationService/ResendDeliveries": lambda _: notification_pb2.ResendDeliveriesRequest(
-        ids=[UNKNOWN]
+    "NotificationService/ResendDeliveries": lambda api: notification_pb2.ResendDeliveriesRequest(
+        ids=[api.made.get("delivery", UNKNOWN)]
     ),
     "OrgService/GetOrg": lambda _: org_pb2.GetOrgRequest(),
     "OrgService/UpdateOrg": lambda _: org_pb2.UpdateOrgRequest(
@@ -219,7 +219,11 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     ),
 }
 
-LISTS = frozenset({"RoleBindingService/ListRoleBindings", "SecretService/ListSecrets"})
+LISTS = frozenset({
+    "NotificationService/ListDeliveries",
+    "RoleBindingService/ListRoleBindings",
+    "SecretService/ListSecrets",
+})  # fmt: skip
 """Those that show what lies in the scopes that the caller may read."""
 IN_SCOPES = LISTS | {
     "ExplanationService/ExplainAction",
@@ -228,6 +232,7 @@ IN_SCOPES = LISTS | {
     "InvitationService/WithdrawInvitation",
     "RunTreeService/GetTree",
     "RunTreeService/WatchTree",
+    "NotificationService/ResendDeliveries",
     "RoleBindingService/CreateRoleBinding",
     "RoleBindingService/GetRoleBinding",
     "RoleBindingService/DeleteRoleBinding",

@@ -63,6 +63,7 @@ from tests.integration.api.requests import (
     refusal,
 )
 from tests.integration.api.triggers import plain_trigger
+from tests.integration.delivery_rows import add_delivery
 
 OTHER = "other"
 IN_PROJECT = (Grant(EVERYTHING, PROJECT),)
@@ -120,6 +121,8 @@ async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterato
             )
             api.made["role binding"] = bound.role_binding.id
             api.made["invitation"] = invited.invitation.id
+            delivery = await add_delivery(api.database, ORG, project=project, domain=DOMAIN)
+            api.made["delivery"] = str(delivery)
         yield api
 
 

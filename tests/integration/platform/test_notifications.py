@@ -3,8 +3,9 @@
 import pytest
 
 from controlplane.core.notifications import DeliveryState
+from tests.integration.api.client import PROJECT
 from tests.integration.delivery_rows import add_delivery
-from tests.integration.platform.world import RefusedError, World
+from tests.integration.platform.world import Person, RefusedError, World
 
 LIST = "NotificationService/ListDeliveries"
 RESEND = "NotificationService/ResendDeliveries"
@@ -74,3 +75,48 @@ async def test_viewer_lists_deliveries_and_sends_none(world: World) -> None:
     assert len((await viewer.call(LIST))["deliveries"]) == 1
     with pytest.raises(RefusedError, match="notification:write"):
         await viewer.call(RESEND, ids=[made])
+
+
+async def test_member_of_a_project_lists_its_deliveries_and_sends_only_those_again(
+    world: World,
+) -> None:
+    made = {
+        scope: str(
+            await add_delivery(world.database, world.ada.org, project=scope[0], domain=scope[1])
+        )
+        for scope in [
+            (PROJECT, "development"),
+            (PROJECT, "production"),
+            ("others", "development"),
+            ("", ""),
+        ]
+    }
+    bob, vic = await world.join("bob", ""), await world.join("vic", "")
+    manages = ["notification:read", "notification:write"]
+    await world.ada.call("RoleService/CreateRole", name="reporter", permissions=manages)
+    await bind(world, bob, "reporter", "development")
+    await bind(world, vic, "viewer", "")
+
+    async def listed(person: Person) -> set[str]:
+        return {each["id"] for each in (await person.call(LIST)).get("deliveries", ())}
+
+    ours, production = made[PROJECT, "development"], made[PROJECT, "production"]
+    assert await listed(bob) == {ours}
+    assert await listed(vic) == {ours, production}
+    assert await listed(world.ada) == {*made.values()}
+    for unseen in {*made.values()} - {ours}:
+        with pytest.raises(RefusedError, match=f"delivery {unseen} not found"):
+            await bob.call(RESEND, ids=[ours, unseen])
+    with pytest.raises(RefusedError, match="notification:write"):
+        await vic.call(RESEND, ids=[ours])
+    assert (await bob.call(RESEND, ids=[ours]))["resent"] == [ours]
+
+
+async def bind(world: World, person: Person, role: str, domain: str) -> None:
+    await world.ada.call(
+        "RoleBindingService/CreateRoleBinding",
+        principal={"userId": person.id},
+        role=role,
+        project=PROJECT,
+        domain=domain,
+    )

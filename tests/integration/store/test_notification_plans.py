@@ -31,6 +31,7 @@ OF_SETS = {
     "deliveries._INSERT",
     "delivery_lists._FIND",
     "delivery_lists._LIST",
+    "delivery_lists._LIST_OF_SCOPES",
     "delivery_lists._RESEND",
 }
 OF_PAGES = {"deliveries._EVENTS", "deliveries._FORGET"}
@@ -39,9 +40,9 @@ OF_RECEIVERS = {"deliveries._ORGS", "deliveries._TARGETS"}
 OF_NOTIFICATIONS = OF_SETS | OF_PAGES | OF_ONE | OF_RECEIVERS
 
 FILL = """
-INSERT INTO deliveries (org, delivery_id, run_id, action_id, phase, rule, channel, target, state,
-                        due_at, ended_at, created_at)
-    SELECT org, md5(org || state || n)::uuid, md5('run' || n)::uuid, md5(org || state || n)::uuid,
+INSERT INTO deliveries (org, delivery_id, project, domain, run_id, action_id, phase, rule, channel,
+                        target, state, due_at, ended_at, created_at)
+    SELECT org, md5(org || state || n)::uuid, 'p' || n % 2, 'd', md5('run' || n)::uuid, md5(org || state || n)::uuid,
            6, 0, 1, 'https://down.example', state, now() - interval '1 second' * n,
            CASE WHEN state <> 0 THEN now() END, now()
     FROM unnest(ARRAY['acme', 'other']) org, generate_series(0, 2) state,
@@ -145,6 +146,11 @@ async def send_again(database: Database, size: int) -> None:
             found = await delivery_lists.list_deliveries(tx, states, before=before, most=size)
             assert len(found) == size
             before = found[-1].id
+        for scopes in (frozenset({("p0", "")}), frozenset({("p0", "d"), ("p1", ""), ("p1", "d")})):
+            found = await delivery_lists.list_deliveries(
+                tx, frozenset(DeliveryState), before=None, most=size, visible=scopes
+            )
+            assert len({each.id for each in found}) == len(found) == size
         failed = await delivery_lists.list_deliveries(
             tx, {DeliveryState.FAILED}, before=None, most=size
         )
