@@ -17,4 +17,15 @@ export const PROJECT = "/v2/domain/$domain/project/$project";
 
 export const PAGES: readonly Page[] = [
   { path: "/v2", title: "Home", load: () => import("./pages/home") },
+  {
+    path: `${PROJECT}/runs`,
+    title: "Runs",
+    rail: { section: "project", icon: "runs" },
+    load: () => import("./pages/runs"),
+  },
+  {
+    path: `${PROJECT}/runs/$run`,
+    title: "Run",
+    load: () => import("./pages/run"),
+  },
 ];

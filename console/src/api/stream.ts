@@ -45,9 +45,10 @@ export class Live<Message, State> {
   #frame = 0;
   #sleepTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(feed: Feed<Message, State>) {
+  /** `before`: what is shown until the first snapshot, such as that of an earlier view. */
+  constructor(feed: Feed<Message, State>, before?: State) {
     this.#feed = feed;
-    this.#shown = { value: undefined, state: { kind: "connecting" } };
+    this.#shown = { value: before, state: { kind: "connecting" } };
   }
 
   subscribe = (listener: () => void): (() => void) => {
@@ -126,13 +127,22 @@ export class Live<Message, State> {
   }
 }
 
-/** The state of a feed, live for as long as the component is shown; `key` names the feed. */
+/**
+ * The state of a feed, live for as long as the component is shown; `key` names the feed.
+ *
+ * Another key is another feed; with the same `family` its first snapshot replaces the old state, which
+ * stays until then.
+ */
 export function useLive<Message, State>(
+  family: string,
   key: string,
   make: () => Feed<Message, State>,
 ): { value: State | undefined; state: StreamState } {
-  const [current, setCurrent] = useState(() => ({ key, live: new Live(make()) }));
-  if (current.key !== key) setCurrent({ key, live: new Live(make()) });
+  const [current, setCurrent] = useState(() => ({ family, key, live: new Live(make()) }));
+  if (current.family !== family || current.key !== key) {
+    const before = current.family === family ? current.live.snapshot().value : undefined;
+    setCurrent({ family, key, live: new Live(make(), before) });
+  }
   useEffect(() => current.live.start(), [current.live]);
   return useSyncExternalStore(current.live.subscribe, current.live.snapshot);
 }

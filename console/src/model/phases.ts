@@ -6,7 +6,7 @@ export type PhaseLook = { word: string; name: string; glyph: string; rank: numbe
 const LOOKS: Record<ActionPhase, PhaseLook> = {
   [ActionPhase.UNSPECIFIED]: look("unknown", "unknown", "·", 9),
   [ActionPhase.FAILED]: look("failed", "failed", "✕", 0),
-  [ActionPhase.TIMED_OUT]: look("timed out", "timed_out", "⧖", 1),
+  [ActionPhase.TIMED_OUT]: look("timed out", "timed_out", "◷", 1),
   [ActionPhase.PAUSED]: look("paused", "paused", "‖", 2),
   [ActionPhase.RUNNING]: look("running", "running", "▶", 3),
   [ActionPhase.INITIALIZING]: look("initializing", "initializing", "◑", 4),

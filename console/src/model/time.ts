@@ -43,7 +43,8 @@ export function formatInstant(ms: number, zone: "utc" | "local"): string {
   const date = new Date(ms);
   if (zone === "utc") return `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
   const shifted = new Date(ms - date.getTimezoneOffset() * 60_000);
-  return `${shifted.toISOString().slice(0, 19).replace("T", " ")} ${offsetOf(date)}`;
+  const offset = offsetOf(date);
+  return `${shifted.toISOString().slice(0, 19).replace("T", " ")} ${offset === "+00:00" ? "UTC" : offset}`;
 }
 
 export function formatClock(ms: number, zone: "utc" | "local"): string {

@@ -5,6 +5,8 @@ export type Column<Row> = {
   cell: (row: Row) => ReactNode;
   align?: "right";
   wrap?: boolean;
+  /** Its name is for screen readers alone. */
+  hidden?: boolean;
 };
 
 /** A table of rows that have come; what has many pages adds `More` below it. */
@@ -23,7 +25,7 @@ export function Table<Row>(props: {
           <tr>
             {props.columns.map((column) => (
               <th key={column.name} scope="col" className={column.align}>
-                {column.name}
+                <span className={column.hidden ? "sr" : undefined}>{column.name}</span>
               </th>
             ))}
           </tr>

@@ -82,7 +82,7 @@ function useFound(query: string, place: Place | undefined): Found[] {
       };
       const [foundRuns, foundTasks] = await Promise.all([
         runs.listRuns(
-          { request: { limit: 8, filters: [{ ...filter, field: "name" }] }, scopeBy },
+          { request: { limit: 8, filters: [{ ...filter, field: "run_name" }] }, scopeBy },
           { signal },
         ),
         tasks.listTasks(

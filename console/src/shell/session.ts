@@ -42,7 +42,7 @@ export function useProjects() {
     queryKey: ["projects"],
     staleTime: 30_000,
     queryFn: async () => {
-      const answer = await projects.listProjects({ limit: 1000 });
+      const answer = await projects.listProjects({ limit: 200 });
       return answer.projects?.projects ?? [];
     },
   });

@@ -1,0 +1,153 @@
+import { useQuery } from "@tanstack/react-query";
+import { runs } from "../../api/clients";
+import type { ActionDetails } from "../../gen/flyteidl2/workflow/run_definition_pb";
+import { isTerminal } from "../../model/phases";
+import { Boundary, Loaded } from "../../parts/states";
+import { type Tab, Tabs } from "../../parts/Tabs";
+import { useKeys } from "../../shell/keys";
+import type { Place } from "../../shell/url";
+import { Condition } from "./Condition";
+import { actionId, Events, InOut, Report, Spec } from "./Data";
+import { Logs } from "./Logs";
+import { Summary, Why } from "./Summary";
+
+export const TABS = ["summary", "logs", "data", "report", "events", "why", "spec"] as const;
+export type TabId = (typeof TABS)[number];
+
+const NAMES: readonly Tab<TabId>[] = [
+  { id: "summary", name: "Summary" },
+  { id: "logs", name: "Logs" },
+  { id: "data", name: "In / Out" },
+  { id: "report", name: "Report" },
+  { id: "events", name: "Events" },
+  { id: "why", name: "Why" },
+  { id: "spec", name: "Spec" },
+];
+
+/** Everything about one action, in tabs. It is read again when the tree says that the action changed. */
+export function Details(props: {
+  place: Place;
+  run: string;
+  action: string;
+  title: string;
+  changed: string;
+  tab: TabId;
+  attempt: number;
+  line: number;
+  set: (changes: { tab?: TabId; attempt?: number; line?: number }) => void;
+  onAbort: () => void;
+}) {
+  const { place, run, action } = props;
+  const query = useQuery<ActionDetails>({
+    queryKey: ["action", place, run, action, props.changed],
+    placeholderData: (before, previous) => (previous?.queryKey[3] === action ? before : undefined),
+    queryFn: async ({ signal }) => {
+      const answer = await runs.getActionDetails(
+        { actionId: actionId(place, run, action) },
+        { signal },
+      );
+      if (answer.details === undefined) throw new Error("the answer has no details");
+      return answer.details;
+    },
+  });
+  const last = query.data?.attempts.at(-1)?.attempt ?? 1;
+  const attempt = props.attempt > 0 ? props.attempt : last;
+  useKeys([
+    ...NAMES.map((tab, index) => ({
+      key: String(index + 1),
+      does: `show ${tab.name}`,
+      run: () => props.set({ tab: tab.id }),
+    })),
+    {
+      key: "[",
+      does: "previous attempt",
+      run: () => props.set({ attempt: Math.max(1, attempt - 1) }),
+    },
+    {
+      key: "]",
+      does: "next attempt",
+      run: () => props.set({ attempt: Math.min(last, attempt + 1) }),
+    },
+  ]);
+  return (
+    <section className="pane" aria-label={`Details of ${action}`}>
+      <header className="pane-head">
+        <h2 className="mono" title={action}>
+          {props.title || action}
+        </h2>
+        {last > 1 && (
+          <label className="attempt">
+            attempt{" "}
+            <select
+              value={attempt}
+              onChange={(event) => props.set({ attempt: Number(event.target.value) })}
+            >
+              {Array.from({ length: last }, (_, index) => index + 1).map((number) => (
+                <option key={number} value={number}>
+                  {number} of {last}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        {query.data && !isTerminal(query.data.status?.phase ?? 0) && action !== "a0" && (
+          <button type="button" className="small" onClick={props.onAbort}>
+            Abort this
+          </button>
+        )}
+      </header>
+      <Tabs label="Details" tabs={NAMES} chosen={props.tab} onChoose={(tab) => props.set({ tab })}>
+        <Boundary
+          name={NAMES.find(({ id }) => id === props.tab)?.name ?? ""}
+          reset={`${action}${props.tab}`}
+        >
+          <Loaded query={query}>
+            {(details) => {
+              const phase = details.status?.phase ?? 0;
+              const isOver = isTerminal(phase);
+              switch (props.tab) {
+                case "summary":
+                  return (
+                    <>
+                      {details.spec.case === "condition" && (
+                        <Condition place={place} run={run} action={action} details={details} />
+                      )}
+                      <Summary
+                        place={place}
+                        run={run}
+                        details={details}
+                        chooseAttempt={(number) => props.set({ attempt: number, tab: "logs" })}
+                      />
+                    </>
+                  );
+                case "logs":
+                  return (
+                    <Logs
+                      key={`${action}/${attempt}`}
+                      place={place}
+                      run={run}
+                      action={action}
+                      attempt={attempt}
+                      line={props.line}
+                      isOver={isOver || attempt < last}
+                      onLine={(line) => props.set({ line })}
+                    />
+                  );
+                case "data":
+                  return <InOut place={place} run={run} action={action} phase={phase} />;
+                case "report":
+                  return <Report place={place} run={run} action={action} attempt={attempt} />;
+                case "events":
+                  return <Events details={details} />;
+                case "why":
+                  return <Why place={place} run={run} action={action} isOver={isOver} />;
+                case "spec":
+                  return <Spec details={details} />;
+              }
+            }}
+          </Loaded>
+        </Boundary>
+      </Tabs>
+    </section>
+  );
+}
