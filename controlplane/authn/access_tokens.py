@@ -162,7 +162,7 @@ class AccessTokens:
             raise UnauthenticatedError(
                 f"the access token is not signed by this service with {ALGORITHM}"
             ) from error
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError) as error:  # joserfc takes types for granted
             raise UnauthenticatedError("the credential is not an access token") from error
         return _parse(token.claims)
 

@@ -268,6 +268,16 @@ _PART = strategies.one_of(
 )
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{"crit": [None]}, {"crit": 5}, {"crit": [{}]}, {"alg": [], "crit": [None]}, {"kid": {}}, []],
+    ids=str,
+)
+def test_header_with_values_of_other_types_is_refused(service: Service, header: object) -> None:
+    whole = {"alg": "ES256", "typ": "at+jwt", **header} if isinstance(header, dict) else header
+    assert service.refusal(_unsigned(whole, {}))
+
+
 @given(strategies.lists(_PART, min_size=0, max_size=5).map(".".join))
 def test_arbitrary_credential_is_refused_with_a_reason(text: str) -> None:
     assert _SERVICE.refusal(SecretText(text))
