@@ -9,6 +9,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from controlplane.web.serving import StoppableServer
+
 
 @asynccontextmanager
 async def serving(
@@ -18,7 +20,7 @@ async def serving(
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        server = uvicorn.Server(
+        server = StoppableServer(
             uvicorn.Config(
                 application,
                 lifespan="off",
@@ -34,4 +36,4 @@ async def serving(
             try:
                 yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
             finally:
-                server.should_exit = True
+                server.stop()
