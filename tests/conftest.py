@@ -1,12 +1,23 @@
 """Fixtures of all tests: real servers, and a check that no test leaves an asyncio task behind."""
 
 import asyncio
+import os
+import ssl
+import sys
 from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any
 
 import httpx
 import pytest
 from httpx import _config
+from httpx._transports import default as _transport
 from hypothesis import settings
+
+# Programs under test import thousands of modules, and so does each worker of xdist: compiled
+# once, whatever the machine's environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins = [
     "tests.program_logs",
@@ -25,6 +36,22 @@ settings.load_profile("volary")
 # Of every call of a test that says nothing else: it detects a hang, and httpx's own five seconds
 # are less than an answer takes on a machine with other work. httpx has no public means for it.
 vars(_config.DEFAULT_TIMEOUT_CONFIG).update(vars(httpx.Timeout(60)))
+
+
+@cache
+def _system_trust(*_where: str | None) -> ssl.SSLContext:
+    return _config.create_ssl_context()
+
+
+def _create_ssl_context(*, verify: Any = True, cert: Any = None, trust_env: bool = True) -> Any:
+    """Create a client's TLS context; one for all that trust what the system trusts."""
+    if verify is True and cert is None and trust_env:
+        return _system_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return _config.create_ssl_context(verify, cert, trust_env)
+
+
+# Each client that a test makes reads the file of authorities again: 25 ms, thousands of times.
+vars(_transport)["create_ssl_context"] = _create_ssl_context
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,9 @@ FORGETFUL: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    # Little write-ahead log on the disk, which may be memory.
+    "min_wal_size": "32MB",
+    "max_wal_size": "128MB",
 }
 """For tests: fastest, and commits may be lost in a crash of the machine."""
 
