@@ -7,7 +7,7 @@ at its first occurrence if the hour is fixed, and at both if it is ``*`` or a st
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, groupby, islice, takewhile
@@ -21,6 +21,8 @@ MOST_COUNTED = 1_000
 """Instants that ``count_until`` counts of a cron schedule; it returns no more than this."""
 MAX_TEXT = 256
 MAX_INTERVAL = timedelta(days=3660)
+_SHORTEST_GAP = timedelta(minutes=1)
+"""The shortest time between two instants of a schedule."""
 # A leap day on a given day of the week may be forty years away, and cronsim cannot pass year 9999.
 _LAST = datetime(9900, 1, 1, tzinfo=UTC)
 
@@ -37,6 +39,41 @@ _ZONE_PREFIX = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)", re.DOTALL)
 _FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 # Letters other than names of months and days, "#": extensions that other crons have.
 _FIELD = re.compile(r"(?:[0-9*/,?-]|[A-Za-z]{3})+")
+
+
+class _Wall(CronSim):
+    """
+    Iterates over wall times, also in zones whose clocks change by half an hour.
+
+    CronSim jumps to the next hour and to the only minute of an expression as if every hour had 60
+    minutes; where the clock changes by less it lands on another minute and passes instants.
+    """
+
+    def advance_hour(self) -> bool:
+        if self.dt.hour in self.hours:
+            return False
+        self.dt = self.dt.replace(second=0)
+        while self.dt.hour not in self.hours:
+            before = self.dt
+            self.tick(60 * (60 - before.minute))
+            if self.dt.utcoffset() != before.utcoffset():
+                self.dt = before
+                while self.dt.hour == before.hour:
+                    self.tick(60)
+            if self.dt.hour == 0:
+                break  # the day is checked again
+        return True
+
+    def advance_minute(self) -> bool:
+        before = self.dt.replace(second=0)
+        is_moved = super().advance_minute()
+        if is_moved and self.dt.utcoffset() != before.utcoffset():
+            self.dt = before
+            while self.dt.minute not in self.minutes:
+                self.tick(60)
+                if self.dt.minute == 0:
+                    break  # the hour is checked again
+        return is_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +97,7 @@ class CronSchedule:
         """Return the instants after ``after``, each later than those before."""
         if after >= _LAST:
             return iter(())
-        wall_times = CronSim(self.expression, after.astimezone(ZoneInfo(self.zone)))
+        wall_times = _Wall(self.expression, after.astimezone(ZoneInfo(self.zone)))
         # In the second pass of a repeated hour the iterator may begin before its start.
         rising = accumulate((local.astimezone(UTC) for local in wall_times), max)
         return (instant for instant, _ in groupby(rising) if instant > after)
@@ -88,6 +125,38 @@ class RateSchedule:
 
 
 Schedule = CronSchedule | RateSchedule
+
+
+def find_last(schedule: Schedule, first: datetime, until: datetime) -> datetime:
+    """
+    Return the last instant from ``first``, which is one, up to ``until``, or ``first`` if none follows.
+
+    It is searched by bisection, because there may be a million between them.
+    """
+    last, gap_end = first, until  # no instant is after ``gap_end``
+    while gap_end - last > _SHORTEST_GAP:
+        middle = last + (gap_end - last) / 2
+        found = schedule.find_next(middle)
+        if found is not None and found <= gap_end:
+            last = found
+        else:
+            gap_end = middle
+    following = schedule.find_next(last)
+    return following if following is not None and following <= until else last
+
+
+def list_from(schedule: Schedule, first: datetime, most: int) -> Sequence[datetime]:
+    """Return ``first``, which is an instant, and those after it; ``most`` at most."""
+    found = [first]
+    while len(found) < most and (following := schedule.find_next(found[-1])) is not None:
+        found.append(following)
+    return found
+
+
+def render_local(schedule: Schedule, instant: datetime) -> str:
+    """Return an instant as ISO 8601 in the schedule's zone; a rate is in UTC."""
+    zone = ZoneInfo(schedule.zone) if isinstance(schedule, CronSchedule) else UTC
+    return instant.astimezone(zone).isoformat()
 
 
 def parse_cron(text: str, zone: str, *, field: str) -> CronSchedule:

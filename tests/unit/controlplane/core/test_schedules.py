@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from controlplane.core.errors import InvalidError
-from controlplane.core.schedules import MOST_COUNTED, CronSchedule, parse_cron, parse_rate
+from controlplane.core.schedules import (
+    MOST_COUNTED,
+    CronSchedule,
+    find_last,
+    list_from,
+    parse_cron,
+    parse_rate,
+    render_local,
+)
 
 MINUTE = timedelta(minutes=1)
 # Around changes of the clock: forward and back, north and south, at midnight.
@@ -17,6 +25,8 @@ CHANGES = [
     ("America/New_York", datetime(2026, 3, 8, 7, tzinfo=UTC)),
     ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
     ("America/Havana", datetime(2026, 11, 1, 5, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),  # by half an hour
+    ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30, tzinfo=UTC)),
     ("UTC", datetime(2026, 3, 29, 1, tzinfo=UTC)),
 ]
 
@@ -147,3 +157,72 @@ def test_a_schedule_asked_in_a_repeated_hour_never_answers_with_an_earlier_insta
     tomorrow = datetime(2026, 10, 26, 1, tzinfo=UTC)
     second_pass = datetime(2026, 10, 25, 1, tzinfo=UTC)
     assert {schedule.find_next(second_pass + n * MINUTE) for n in range(60)} == {tomorrow}
+
+
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        # 02:00 to 02:30 does not exist on 4 October, and 01:30 to 02:00 comes twice on 5 April.
+        ("15 2 4 10 *", "2026-10-04T02:30:00+11:00"),
+        ("45 1 5 4 *", "2026-04-05T01:45:00+11:00"),
+    ],
+)
+def test_clock_change_by_half_an_hour_fires_once(text: str, local: str) -> None:
+    schedule = parse_cron(text, "Australia/Lord_Howe", field="cron")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    instant = schedule.find_next(start)
+
+    assert instant is not None
+    assert render_local(schedule, instant) == local
+    assert schedule.count_until(instant, datetime(2026, 12, 31, tzinfo=UTC)) == 1
+
+
+def test_step_of_hours_fires_at_each_wall_time_around_a_change_by_half_an_hour() -> None:
+    schedule = parse_cron("0 */2 * * *", "Australia/Lord_Howe", field="cron")
+    first = schedule.find_next(datetime(2026, 4, 4, 12, 30, tzinfo=UTC))
+    assert first is not None
+
+    found = [render_local(schedule, each) for each in list_from(schedule, first, 3)]
+
+    assert found == [
+        "2026-04-05T00:00:00+11:00",
+        "2026-04-05T02:00:00+10:30",
+        "2026-04-05T04:00:00+10:30",
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    text=st.sampled_from(["* * * * *", "*/7 3 * * *", "0 0 1 * *", "*/5 * 1 1 *"]),
+    first=st.integers(0, 2_000_000),
+    length=st.integers(0, 50_000),
+)
+def test_last_instant_up_to_a_time_has_none_between(text: str, first: int, length: int) -> None:
+    schedule = parse_cron(text, "Europe/London", field="cron")
+    begin = schedule.find_next(datetime(2024, 1, 1, tzinfo=UTC) + first * MINUTE)
+    assert begin is not None
+    until = begin + length * MINUTE
+
+    last = find_last(schedule, begin, until)
+    following = schedule.find_next(last)
+
+    assert begin <= last <= until
+    assert schedule.count_until(last, last) == 1
+    assert following is None or following > until
+
+
+def test_last_instant_before_the_first_is_the_first() -> None:
+    schedule = parse_rate(MINUTE, None, datetime(2026, 1, 1, tzinfo=UTC))
+    first = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+
+    assert find_last(schedule, first, first - 5 * MINUTE) == first
+
+
+def test_following_instants_are_listed_to_the_end_of_the_calendar() -> None:
+    rate = parse_rate(timedelta(days=1), None, datetime(2026, 1, 1, tzinfo=UTC))
+    end = datetime(9899, 12, 31, tzinfo=UTC)
+
+    assert list_from(rate, end, 5) == [end, end + timedelta(days=1)]
+    assert list_from(rate, end, 1) == [end]
+    assert render_local(rate, end) == "9899-12-31T00:00:00+00:00"
