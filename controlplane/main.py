@@ -118,11 +118,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     probe_database = pool(pool_size=1)
     clock = StoreClock(loop_database)
     metrics = CollectorRegistry()
-    metrics.register(FAILED_PASSES)
-    metrics.register(TRIES)
-    metrics.register(FAILED_READS)
-    metrics.register(INSTANTS)
-    metrics.register(LAG)
+    for metric in (FAILED_PASSES, TRIES, FAILED_READS, INSTANTS, LAG):
+        metrics.register(metric)
     blobs = open_store(settings.blobs.base, settings.blobs.s3)
     keys = SigningKeys(current=SigningKey(settings.blobs.signing_key.reveal().encode()))
     feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
@@ -195,27 +192,28 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             metrics=metrics,
         )
         authn, api_authn = logins.authn, logins.api_authn
+    flyte = api.services(
+        actions=actions,
+        artifacts=Artifacts(database, clock),
+        data=data,
+        logs=logs,
+        projects=projects,
+        domains=Domains(database, clock),
+        runs=runs,
+        secrets=secrets,
+        cache=CacheEntries(database, clock, data.access),
+        settings=settings_of_runs,
+        triggers=triggers,
+        clock=clock,
+        tasks=tasks,
+        task_groups=TaskGroups(database, feeds),
+        base=blobs.base,
+        public_url=settings.listeners.public_url,
+        has_logins=logins is not None,
+    )
     public = PublicApi(
         {
-            **api.services(
-                actions=actions,
-                artifacts=Artifacts(database, clock),
-                data=data,
-                logs=logs,
-                projects=projects,
-                domains=Domains(database, clock),
-                runs=runs,
-                secrets=secrets,
-                cache=CacheEntries(database, clock, data.access),
-                settings=settings_of_runs,
-                triggers=triggers,
-                clock=clock,
-                tasks=tasks,
-                task_groups=TaskGroups(database, feeds),
-                base=blobs.base,
-                public_url=settings.listeners.public_url,
-                has_logins=logins is not None,
-            ),
+            **flyte,
             **make_platform(
                 database,
                 clock,
@@ -226,6 +224,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 senders=senders,
                 feeds=feeds,
                 keys=lambda: secret_keys,
+                create_run=api.create_run_of(flyte),
             ),
         },
         Interceptors(

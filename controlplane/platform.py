@@ -25,6 +25,7 @@ from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.run_trees import RunTreeService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
+from controlplane.api.platform.triggers import CreateRun, TriggerService
 from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.feeds.feeds import Feeds
 from controlplane.outbound.settings import NotificationSettings
@@ -50,6 +51,7 @@ from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.token_families import TokenFamilies
+from controlplane.usecases.trigger_reader import TriggerReader
 from shared.kit.clock import Clock
 
 PACKAGE = "volary.platform.v1"
@@ -66,6 +68,7 @@ def make_platform(
     senders: Senders | None = None,
     feeds: Feeds | None = None,
     keys: Callable[[], SecretKeys] = SecretKeys,
+    create_run: CreateRun | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
@@ -74,7 +77,7 @@ def make_platform(
     needs them; ``providers``: None without logins; ``senders`` know
     which receivers are refused, by default those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
-    by default none.
+    by default none; ``create_run`` is RunService's, None if it is not served.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -108,5 +111,6 @@ def make_platform(
         "SecretService": SecretService(secrets),
         "ServiceAccountService": ServiceAccountService(accounts),
         "SessionService": SessionService(sessions),
+        "TriggerService": TriggerService(TriggerReader(database), create_run),
     }
     return {f"{PACKAGE}.{name}": service for name, service in served.items()}

@@ -322,4 +322,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListSessions": Access.KNOWN,  # one's own; a member's with member:write
         "RevokeSession": Access.KNOWN,
     },
+    "volary.platform.v1.TriggerService": {
+        "ListTriggers": Permission.TASK_READ,
+        "GetTrigger": Permission.TASK_READ,
+        "ListFirings": Permission.TASK_READ,
+        "FireTrigger": Permission.RUN_CREATE,
+    },
 }

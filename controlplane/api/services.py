@@ -9,6 +9,7 @@ from controlplane.api.clusters import ClusterService
 from controlplane.api.dataproxy import DataProxyService
 from controlplane.api.domains import DomainService
 from controlplane.api.identity import AuthMetadataService, IdentityService
+from controlplane.api.platform.triggers import CreateRun
 from controlplane.api.projects import ProjectService
 from controlplane.api.run_logs import RunLogsService
 from controlplane.api.runs import RunService
@@ -90,3 +91,11 @@ def services(
         "flyteidl2.workflow.StateService": StateService(actions),
         "flyteidl2.workflow.TranslatorService": TranslatorService(data),
     }
+
+
+def create_run_of(services: Mapping[str, object]) -> CreateRun:
+    """Return the method of RunService by which the platform API starts runs."""
+    service = services["flyteidl2.workflow.RunService"]
+    if not isinstance(service, RunService):
+        raise TypeError(f"{service} is not RunService")
+    return service.create_run

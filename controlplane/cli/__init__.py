@@ -43,6 +43,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),
     "session": ("orgs:session", "List and end logins of people."),
+    "trigger": ("triggers:trigger", "Show when triggers fire and what became of it; fire them."),
     "up": ("programs:up", "Run everything on this machine, until Ctrl-C."),
     "version": ("programs:version", "Print the versions to include in a bug report."),
     "whoami": ("logins:whoami", "Print who is logged in, and where."),

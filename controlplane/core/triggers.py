@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from controlplane.core.callers import Scopes
 from controlplane.core.runs import RunRequest
-from controlplane.core.schedules import Schedule
+from controlplane.core.schedules import Schedule, find_last
 from shared.model.ids import DomainName, OrgName, ProjectName, RunKey, RunName
 
 MOST_LATE = 100
@@ -41,6 +41,14 @@ class RevisionAction(IntEnum):
     ACTIVATE = 2
     DEACTIVATE = 3
     DELETE = 4
+
+
+class Overlap(IntEnum):
+    """Policies of a trigger for an instant while an earlier run of it has not ended."""
+
+    ALLOW = 0  # also any value that this release does not know
+    SKIP = 1  # starts no run
+    REPLACE = 2  # aborts that run first
 
 
 class Origin(IntEnum):
@@ -77,6 +85,7 @@ class NewTrigger:
     description: str = ""
     origin: Origin = Origin.API
     schedule: Schedule | None = None
+    overlap: Overlap = Overlap.ALLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +118,14 @@ class TriggerRow:
     triggered_at: datetime | None = None
     deleted_at: datetime | None = None
     schedule: Schedule | None = None
+    overlap: Overlap = Overlap.ALLOW
     fire_at: datetime | None = None  # the next scheduled instant
     wake_at: datetime | None = None  # when the scheduler reads it again
     late: int = 0  # instants in a row that were fired late
     skipped: int = 0  # instants that started no run, since the trigger was created
     error: str = ""  # why the last scheduled instant started no run; "" if it did
     error_at: datetime | None = None
+    firings: int = 0  # the number of the last firing
 
     def is_same(self, new: NewTrigger) -> bool:
         """Return whether deploying ``new`` would change nothing."""
@@ -183,7 +194,9 @@ def deploy(new: NewTrigger, known: TriggerRow | None, *, by: str, now: datetime)
         updated_at=now,
         triggered_at=None if known is None else known.triggered_at,
         schedule=known.schedule if known is not None and same_schedule else new.schedule,
+        overlap=new.overlap,
         skipped=0 if known is None else known.skipped,
+        firings=0 if known is None else known.firings,
     )
     if known is not None and same_schedule and known.active and new.active:
         return replace(row, fire_at=known.fire_at, wake_at=known.fire_at, late=known.late)
@@ -275,6 +288,16 @@ def skip(row: TriggerRow, fired: datetime, now: datetime, *, error: str) -> Trig
         error=error[:MAX_ERROR],
         error_at=now,
     )
+
+
+def supersede(row: TriggerRow, fired: datetime, now: datetime) -> TriggerRow:
+    """Return a trigger that skips the instants before the last that is due; ``row`` if there are none."""
+    schedule = require_schedule(row)
+    last = find_last(schedule, fired, now)
+    if last == fired:
+        return row
+    passed = schedule.count_until(fired, last) - 1
+    return replace(row, fire_at=last, wake_at=last, late=0, skipped=row.skipped + passed)
 
 
 def postpone(row: TriggerRow, now: datetime, *, error: str) -> TriggerRow:

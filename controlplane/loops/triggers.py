@@ -17,26 +17,31 @@ from prometheus_client import Counter, Histogram
 
 from controlplane.core import triggers as rules
 from controlplane.core.errors import BusyError, RequestError
+from controlplane.core.firings import Firing, FiringReason, record_skipped, record_started
 from controlplane.core.runs import NewRun
 from controlplane.core.scoped_settings import Effective, resolve
 from controlplane.core.scopes import Scope
-from controlplane.core.triggers import DueTrigger, TriggerRow
+from controlplane.core.triggers import DueTrigger, Overlap, TriggerRow
 from controlplane.loops.periodic import isolated, run_periodically
 from controlplane.store.database import Database, OrgTx
+from controlplane.store.dispatch.aborts import abort
 from controlplane.store.dispatch.firings import (
+    find_live_runs,
     find_next_wake,
     forget_deleted,
     list_due_orgs,
     lock_due,
     save_progress,
+    wake,
 )
 from controlplane.store.resources.run_batches import TriggeredRun, create_triggered_runs
 from controlplane.store.resources.runs import Created
-from controlplane.store.resources.scoped_settings import list_records
+from controlplane.store.resources.scoped_settings import list_records_of
+from controlplane.store.resources.trigger_firings import record_firings
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
 from shared.kit.wakeup import Wakeup
-from shared.model.ids import OrgName, RunId
+from shared.model.ids import ROOT, OrgName, RunId, RunName
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +127,8 @@ class TriggerScheduler:
                 with isolated("triggers", org=org):
                     fired = await self._fire_page(org, now)
                     started += sum(each.outcome is Created.CREATED for each in fired)
+                    for each in fired:
+                        await self._replace(org, each)
                     if len(fired) == PAGE or any(each.is_due(now) for each in fired):
                         more.append(org)
             orgs = more
@@ -149,13 +156,14 @@ class TriggerScheduler:
         self, tx: OrgTx, due: Sequence[DueTrigger], *, skip_locked: bool
     ) -> Sequence["_Fired"]:
         now = self._clock.now()
-        scopes = {(each.row.key.project, each.row.key.domain) for each in due}
-        effective = {
-            (project, domain): resolve(await list_records(tx, Scope(domain, project)))
-            for project, domain in sorted(scopes)
-        }
+        records = await list_records_of(tx, {_scope_of(each.row) for each in due})
+        effective = {scope: resolve(found) for scope, found in records.items()}
+        checked = [each.row.key for each in due if each.row.overlap is not Overlap.ALLOW]
+        live = await find_live_runs(tx, checked)
         fired = [
-            self._prepare(tx.org, each, effective[each.row.key.project, each.row.key.domain], now)
+            self._prepare(
+                tx.org, each, effective[_scope_of(each.row)], live.get(each.row.key, ()), now
+            )
             for each in due
         ]
         runs = [each.run for each in fired if each.run is not None]
@@ -164,10 +172,39 @@ class TriggerScheduler:
             if each.run is not None:
                 each.conclude(answers[each.run.id], now)
         await save_progress(tx, [each.after for each in fired])
+        firings = [(each.due.row.key, firing) for each in fired for firing in each.firings]
+        await record_firings(tx, firings, now)
         return fired
 
+    async def _replace(self, org: OrgName, fired: "_Fired") -> None:
+        """
+        Abort the runs that a trigger replaces, and let it start the next one.
+
+        The instant stays due until then, so if this process dies a later pass aborts them.
+        """
+        row = fired.due.row
+        with isolated("triggers", org=org, trigger=str(row.key)):
+            for run, name in fired.replaces:
+                async with self._database.for_org(org, lock_timeout=LOCK_TIMEOUT) as tx:
+                    await wake(tx, row.key)
+                    await abort(
+                        tx,
+                        run,
+                        ROOT,
+                        reason=f"replaced by the next scheduled run of trigger {row.key.name}",
+                        by=row.deployed_by,
+                        now=self._clock.now(),
+                    )
+                fired.is_awake = True
+                log.info("scheduled run replaced", extra={"org": org, "run": name})
+
     def _prepare(
-        self, org: OrgName, due: DueTrigger, effective: Effective, now: datetime
+        self,
+        org: OrgName,
+        due: DueTrigger,
+        effective: Effective,
+        live: Sequence[tuple[RunId, RunName]],
+        now: datetime,
     ) -> "_Fired":
         """Build the run of a due trigger, or decide what follows if that is impossible."""
         fired = _Fired(due, now)
@@ -176,6 +213,8 @@ class TriggerScheduler:
                 fired.refuse(f"version {due.row.task_version} of the task is not deployed", now)
                 return fired
             rules.require_schedule(due.row).find_next(due.fire_at)  # its zone may be gone
+            if fired.is_held_by(live, now):
+                return fired
             new = self._build(due, due.task_spec, effective, org)
             fired.run = TriggeredRun(RunId(new_uuid(now)), new, by=due.row.deployed_by)
         except RequestError as error:
@@ -188,6 +227,10 @@ class TriggerScheduler:
         return fired
 
 
+def _scope_of(row: TriggerRow) -> Scope:
+    return Scope(row.key.domain, row.key.project)
+
+
 class _Fired:
     """One due trigger: its run, what came of it, and the trigger afterwards."""
 
@@ -196,26 +239,64 @@ class _Fired:
         self.run: TriggeredRun | None = None
         self.outcome: Created | None = None
         self.after: TriggerRow = due.row
+        self.firings: Sequence[Firing] = ()
+        self.replaces: Sequence[tuple[RunId, RunName]] = ()
+        self.is_awake = False  # the runs that it replaces have ended
         self.lag = now - due.fire_at
 
     def is_due(self, now: datetime) -> bool:
         """Return whether another of its instants was due at ``now``."""
-        return self.after.wake_at is not None and self.after.wake_at <= now
+        return self.is_awake or (self.after.wake_at is not None and self.after.wake_at <= now)
 
-    def refuse(self, why: str, now: datetime) -> None:
-        self.after = rules.skip(self.due.row, self.due.fire_at, now, error=why)
+    def is_held_by(self, live: Sequence[tuple[RunId, RunName]], now: datetime) -> bool:
+        """Apply the policy for runs that overlap; return whether no run is started for now."""
+        row, instant = self.due.row, self.due.fire_at
+        if row.overlap is Overlap.REPLACE:
+            self.after = rules.supersede(row, instant, now)
+            if self.after is not row:
+                self.after, self.firings = record_skipped(
+                    row, self.after, instant, now, FiringReason.SUPERSEDED
+                )
+                return True
+        if not live:
+            return False
+        error = f"run {live[0][1]} has not ended"
+        if row.overlap is Overlap.SKIP:
+            self.refuse(error, now, FiringReason.OVERLAP)
+        else:
+            self.replaces = live
+            self.after = rules.postpone(row, now, error=f"{error}; it is being aborted")
+        return True
+
+    def refuse(self, why: str, now: datetime, reason: FiringReason = FiringReason.REFUSED) -> None:
+        row, instant = self.due.row, self.due.fire_at
+        self._skipped(rules.skip(row, instant, now, error=why), now, reason)
+
+    def _skipped(self, after: TriggerRow, now: datetime, reason: FiringReason) -> None:
+        row = self.due.row
+        self.after, self.firings = record_skipped(row, after, self.due.fire_at, now, reason)
 
     def conclude(self, outcome: Created, now: datetime) -> None:
         self.outcome = outcome
         row, instant = self.due.row, self.due.fire_at
         queue = "" if self.run is None else self.run.new.queue
         match outcome:
+            case Created.CREATED if self.run is not None:
+                self.after, self.firings = record_started(
+                    row,
+                    rules.advance(row, instant, now),
+                    instant,
+                    self.run.new.key.run.name,
+                    now,
+                )
             case Created.CREATED | Created.REPEATED:
                 self.after = rules.advance(row, instant, now)
             case Created.QUEUE_FULL:
-                self.after = rules.retry(
-                    row, instant, now, error=f"queue {queue or 'default'} is full"
-                )
+                after = rules.retry(row, instant, now, error=f"queue {queue or 'default'} is full")
+                if after.skipped > row.skipped:
+                    self._skipped(after, now, FiringReason.REFUSED)
+                else:
+                    self.after = after
             case Created.BUSY:
                 self.after = rules.postpone(row, now, error=f"queue {queue or 'default'} is busy")
             case Created.NO_QUEUE:

@@ -1,8 +1,8 @@
 """
-Defines the tables of triggers: what is deployed now, and the revisions before.
+Defines the tables of triggers: what is deployed now, the revisions before, and their firings.
 
-Both are bounded: triggers by a limit for each project and domain, revisions by a number for each
-trigger, and the scheduler deletes triggers that were deleted long ago, with their revisions.
+All are bounded: triggers by a limit for each project and domain, revisions and firings by a number for
+each trigger, and the scheduler deletes triggers that were deleted long ago, with all of these.
 """
 
 from sqlalchemy import (
@@ -68,6 +68,8 @@ triggers = Table(
     Column("skipped", BigInteger, nullable=False, server_default="0"),
     text_column("error"),  # why the last scheduled instant started no run
     at("error_at", nullable=True),
+    Column("overlap", SmallInteger, nullable=False, server_default="0"),
+    Column("firings", BigInteger, nullable=False, server_default="0"),  # number of the last one
     Index("triggers_due", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
     Index("triggers_due_of_org", "org", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
     Index("triggers_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -82,4 +84,20 @@ trigger_revisions = Table(
         Column("revision", BigInteger, primary_key=True) if column.name == "revision" else column
         for column in _content()
     ),
+)
+
+trigger_firings = Table(
+    "trigger_firings",
+    metadata,
+    *_key(),
+    Column("number", BigInteger, primary_key=True),
+    Column("outcome", SmallInteger, nullable=False),  # core.firings
+    Column("reason", Text, nullable=False),
+    text_column("message"),
+    at("instant"),
+    at("last_instant"),
+    Column("instants", BigInteger, nullable=False),
+    at("decided_at"),
+    text_column("run"),
+    text_column("decided_by"),
 )

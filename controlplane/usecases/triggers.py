@@ -1,4 +1,4 @@
-"""Use cases of triggers: deploy, activate, delete, read and list them."""
+"""Use cases of triggers: deploy, activate and delete them."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,6 @@ from controlplane.core.errors import (
     NotReadyError,
     QueueNotFoundError,
 )
-from controlplane.core.lists import Listing
 from controlplane.core.queues import DEFAULT
 from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import NewTask, TaskKey
@@ -24,10 +23,8 @@ from controlplane.core.triggers import (
     NewTrigger,
     Origin,
     TriggerKey,
-    TriggerPage,
     TriggerRequest,
     TriggerRow,
-    TriggerScope,
 )
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import triggers as store
@@ -37,6 +34,7 @@ from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.run_access import require_run_access
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks, require_project
+from controlplane.usecases.trigger_reader import TriggerReader
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 
@@ -48,7 +46,7 @@ MAX_INPUTS = 1024 * 1024
 """Bytes of a trigger's inline inputs."""
 
 
-class Triggers:
+class Triggers(TriggerReader):
     """
     Use cases of triggers.
 
@@ -66,7 +64,7 @@ class Triggers:
         settings: ScopedSettings,
         deliveries: Deliveries,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
         self._tasks = tasks
         self._data = data
@@ -206,41 +204,6 @@ class Triggers:
             await store.save_triggers(tx, deleted)
         for row in deleted:
             log.info("trigger deleted", extra={"trigger": str(row.key), "by": caller.subject})
-
-    async def get(self, caller: Caller, key: TriggerKey) -> TriggerRow:
-        """Return a trigger; NotFoundError."""
-        caller.require(Permission.TASK_READ, key.project, key.domain)
-        async with self._database.for_org(caller.org) as tx:
-            found = await store.find_trigger(tx, key)
-        if found is None:
-            raise NotFoundError("trigger", key)
-        return found
-
-    async def get_revision(self, caller: Caller, key: TriggerKey, revision: int) -> TriggerRow:
-        """Return one revision of a trigger, which may be deleted; NotFoundError."""
-        caller.require(Permission.TASK_READ, key.project, key.domain)
-        async with self._database.for_org(caller.org) as tx:
-            found = await store.find_revision(tx, key, revision)
-        if found is None:
-            raise NotFoundError("trigger", f"{key}, revision {revision}")
-        return found
-
-    async def list(self, caller: Caller, scope: TriggerScope, listing: Listing) -> TriggerPage:
-        """List the triggers in a scope that the caller may read."""
-        scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
-        async with self._database.for_org(caller.org) as tx:
-            return await store.list_triggers(tx, scope, listing)
-
-    async def list_revisions(
-        self, caller: Caller, key: TriggerKey, listing: Listing
-    ) -> TriggerPage:
-        """List the revisions of a trigger, which may be deleted; NotFoundError."""
-        caller.require(Permission.TASK_READ, key.project, key.domain)
-        async with self._database.for_org(caller.org) as tx:
-            found = await store.list_revisions(tx, key, listing)
-        if not found.rows and not listing.filters and not listing.token:
-            raise NotFoundError("trigger", key)
-        return found
 
     def _require_write(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
         caller.require(Permission.TASK_DEPLOY, project, domain)

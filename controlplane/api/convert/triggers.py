@@ -28,6 +28,7 @@ from controlplane.api.convert.schedules import parse_automation
 from controlplane.api.convert.strings import parse_text
 from controlplane.core.actions import RunSource, RunTrigger
 from controlplane.core.errors import InvalidError
+from controlplane.core.firings import parse_overlap
 from controlplane.core.runs import NewRun
 from controlplane.core.scoped_settings import Effective
 from controlplane.core.tasks import TaskKey
@@ -277,6 +278,7 @@ def _parse(
         description=parse_text(spec.description, "spec.description", most=_MAX_DESCRIPTION),
         origin=origin,
         schedule=schedule,
+        overlap=parse_overlap(spec.run_spec.labels.values),
     )
     return TriggerRequest(new=new, run=run)
 

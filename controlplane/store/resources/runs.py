@@ -30,7 +30,8 @@ from controlplane.store.dispatch.reservations import (
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
 from controlplane.store.resources.specs import save_specs
-from controlplane.store.resources.triggers import mark_triggered
+from controlplane.store.resources.trigger_firings import record_run_by_hand
+from controlplane.store.resources.triggers import lock_triggers
 from controlplane.store.rows import render_source
 from controlplane.store.statements import statement
 from shared.model.ids import ActionId, RunId, RunKey
@@ -160,9 +161,10 @@ async def create_run(
     """
     cache = cache or RootCache()
     key, trigger = new.key.run, new.trigger
-    if trigger is not None and not await mark_triggered(
-        tx, TriggerKey(key.project, key.domain, trigger.task_name, trigger.name), now
-    ):
+    of_trigger = None
+    if trigger is not None:
+        of_trigger = TriggerKey(key.project, key.domain, trigger.task_name, trigger.name)
+    if of_trigger is not None and not await lock_triggers(tx, [of_trigger]):
         return Created.NO_TRIGGER, run
     capacities = await lock_queues(tx, [new.queue])
     queue = capacities.find(new.queue)
@@ -201,6 +203,10 @@ async def create_run(
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:
         return await _why_not(tx, run, new, by)
+    if of_trigger is not None:
+        await record_run_by_hand(
+            tx, of_trigger, key.name, started_at=new.started_at or now, by=by, now=now
+        )
     recovered = new.recovered
     cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)
     needs_slot = recovered is None and cached.entry is None

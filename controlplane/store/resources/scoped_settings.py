@@ -1,6 +1,6 @@
 """Stores settings of orgs, domains and projects: at most one row for each scope."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,13 +40,24 @@ WHERE org = :org AND domain = :domain AND project = :project AND version = :vers
 
 async def list_records(tx: OrgTx, scope: Scope) -> Sequence[SettingsRecord]:
     """Return a record for each scope that holds for ``scope``, broadest first, stored or not."""
-    scopes = list_scopes(scope)
+    return (await list_records_of(tx, [scope]))[scope]
+
+
+async def list_records_of(
+    tx: OrgTx, scopes: Collection[Scope]
+) -> Mapping[Scope, Sequence[SettingsRecord]]:
+    """Return the same for each of many scopes, by one statement."""
+    holding = {scope: list_scopes(scope) for scope in scopes}
+    every = sorted({each for found in holding.values() for each in found}, key=_order)
     rows = await tx.rows(
         _FIND,
-        {"domain": [each.domain for each in scopes], "project": [each.project for each in scopes]},
+        {"domain": [each.domain for each in every], "project": [each.project for each in every]},
     )
     stored = {Scope(row.domain, row.project): _parse(row) for row in rows}
-    return [stored.get(each) or SettingsRecord(scope=each) for each in scopes]
+    return {
+        scope: [stored.get(each) or SettingsRecord(scope=each) for each in found]
+        for scope, found in holding.items()
+    }
 
 
 async def lock_record(tx: OrgTx, scope: Scope) -> SettingsRecord | None:
@@ -67,6 +78,10 @@ async def replace_record(
 ) -> None:
     """Replace the settings of a scope whose record is locked, of this version."""
     await tx.execute(_REPLACE, {**_values(scope, settings, by, now), "version": version})
+
+
+def _order(scope: Scope) -> tuple[str, str]:
+    return scope.domain, scope.project
 
 
 def _values(scope: Scope, settings: Settings, by: str, now: datetime) -> dict[str, object]:

@@ -6,7 +6,6 @@ before queues and runs.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -18,6 +17,7 @@ from controlplane.core.triggers import (
     MOST_REVISIONS,
     AutomationType,
     Origin,
+    Overlap,
     RevisionAction,
     TriggerKey,
     TriggerPage,
@@ -69,6 +69,7 @@ PROGRESS = {
     "skipped": "bigint",
     "error": "text",
     "error_at_": "timestamptz",
+    "firings": "bigint",
 }
 """Columns that the scheduler changes."""
 _SCHEDULE = {
@@ -77,6 +78,7 @@ _SCHEDULE = {
     "every": "interval",
     "anchor_at_": "timestamptz",
     "from_anchor": "boolean",
+    "overlap": "smallint",
 }
 _ALL = KEYS | _CONTENT | _SCHEDULE | PROGRESS
 SAME_KEY = """
@@ -133,13 +135,6 @@ _SAVE = statement(f"""
 INSERT INTO trigger_revisions (org, {_names({**KEYS, **_CONTENT})})
 SELECT n.org, {_names({**KEYS, **_CONTENT}, "n.")} FROM n
 """)  # fmt: skip
-
-_MARK_TRIGGERED = statement("""
-UPDATE triggers SET triggered_at = greatest(triggered_at, :now)
-WHERE org = :org AND project = :project AND domain = :domain AND task_name = :task_name
-  AND name = :name AND deleted_at IS NULL
-RETURNING revision
-""")
 
 _FIND_REVISION = statement(f"""
 {_SELECT.format(source="trigger_revisions t")}
@@ -202,16 +197,12 @@ async def save_triggers(tx: OrgTx, rows: Sequence[TriggerRow]) -> None:
             "updated_at_": [row.updated_at for row in rows],
             "deleted_at_": [row.deleted_at for row in rows],
             **_schedules([row.schedule for row in rows]),
+            "overlap": [row.overlap.value for row in rows],
             **progress_arrays(rows),
             "kept": MOST_REVISIONS,
         },
     )
     await notify_triggers(tx)
-
-
-async def mark_triggered(tx: OrgTx, key: TriggerKey, now: datetime) -> bool:
-    """Record that a run of a trigger is created, and lock it; False if there is no such trigger."""
-    return bool(await tx.rows(_MARK_TRIGGERED, {**_key(key), "now": now}))
 
 
 async def find_trigger(tx: OrgTx, key: TriggerKey) -> TriggerRow | None:
@@ -220,8 +211,13 @@ async def find_trigger(tx: OrgTx, key: TriggerKey) -> TriggerRow | None:
     return rows[0] if rows and rows[0].deleted_at is None else None
 
 
+async def has_trigger(tx: OrgTx, key: TriggerKey) -> bool:
+    """Return whether there is a trigger, which may be deleted."""
+    return bool(await tx.rows(_FIND, key_arrays([key])))
+
+
 async def find_revision(tx: OrgTx, key: TriggerKey, revision: int) -> TriggerRow | None:
-    rows = await tx.rows(_FIND_REVISION, {**_key(key), "revision": revision})
+    rows = await tx.rows(_FIND_REVISION, {**key_values(key), "revision": revision})
     return parse_trigger(rows[0]) if rows else None
 
 
@@ -311,6 +307,7 @@ def progress_arrays(rows: Sequence[TriggerRow]) -> dict[str, object]:
         "skipped": [row.skipped for row in rows],
         "error": [row.error for row in rows],
         "error_at_": [row.error_at for row in rows],
+        "firings": [row.firings for row in rows],
     }
 
 
@@ -342,6 +339,8 @@ def parse_trigger(row: Row[Any]) -> TriggerRow:
         skipped=row.skipped if is_current else 0,
         error=row.error if is_current else "",
         error_at=row.error_at if is_current else None,
+        overlap=parse_enum(row.overlap, Overlap.ALLOW) if is_current else Overlap.ALLOW,
+        firings=row.firings if is_current else 0,
     )
 
 
@@ -365,7 +364,8 @@ def _schedules(schedules: Sequence[Schedule | None]) -> dict[str, object]:
     }
 
 
-def _key(key: TriggerKey) -> dict[str, object]:
+def key_values(key: TriggerKey) -> dict[str, object]:
+    """Return a key as single values."""
     return {
         "project": key.project,
         "domain": key.domain,

@@ -276,26 +276,27 @@ async def open_api(
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     secrets = Secrets(database, clock, SECRET_KEYS)
     authn = authn or Anonymous(ORG)
+    flyte = api.services(
+        runs=runs,
+        actions=actions,
+        tasks=tasks,
+        task_groups=TaskGroups(database, feeds),
+        projects=projects,
+        domains=Domains(database, clock),
+        artifacts=Artifacts(database, clock),
+        data=data,
+        cache=CacheEntries(database, clock, data.access),
+        logs=Logs(actions, blobs, AgentLogs(agents)),
+        triggers=triggers,
+        clock=clock,
+        secrets=secrets,
+        settings=settings,
+        base=blobs.base,
+        public_url="http://public",
+    )
     public = PublicApi(
         {
-            **api.services(
-                runs=runs,
-                actions=actions,
-                tasks=tasks,
-                task_groups=TaskGroups(database, feeds),
-                projects=projects,
-                domains=Domains(database, clock),
-                artifacts=Artifacts(database, clock),
-                data=data,
-                cache=CacheEntries(database, clock, data.access),
-                logs=Logs(actions, blobs, AgentLogs(agents)),
-                triggers=triggers,
-                clock=clock,
-                secrets=secrets,
-                settings=settings,
-                base=blobs.base,
-                public_url="http://public",
-            ),
+            **flyte,
             **make_platform(
                 database,
                 clock,
@@ -305,6 +306,7 @@ async def open_api(
                 providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
                 feeds=feeds,
                 keys=lambda: SECRET_KEYS,
+                create_run=api.create_run_of(flyte),
             ),
         },
         Interceptors(

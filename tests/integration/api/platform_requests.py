@@ -21,10 +21,17 @@ from shared.idl.platform.v1 import (
     run_tree_pb2,
     secret_pb2,
     service_account_pb2 as account_pb2,
+    trigger_pb2,
 )
 from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT, ApiUnderTest
 
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
+TRIGGER: Mapping[str, Any] = {
+    "project": PROJECT,
+    "domain": DOMAIN,
+    "task_name": "env.main",
+    "name": "nightly",
+}
 
 
 VIEW = run_tree_pb2.TreeView(nodes=[{"parent": "a0", "limit": 10}, {"limit": 10}])
@@ -217,12 +224,17 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ServiceAccountService/DeleteServiceAccount": lambda _: account_pb2.DeleteServiceAccountRequest(
         id=UNKNOWN
     ),
+    "TriggerService/ListTriggers": lambda _: trigger_pb2.ListTriggersRequest(),
+    "TriggerService/GetTrigger": lambda _: trigger_pb2.GetTriggerRequest(**TRIGGER),
+    "TriggerService/ListFirings": lambda _: trigger_pb2.ListFiringsRequest(**TRIGGER),
+    "TriggerService/FireTrigger": lambda _: trigger_pb2.FireTriggerRequest(**TRIGGER, run="fired"),
 }
 
 LISTS = frozenset({
     "NotificationService/ListDeliveries",
     "RoleBindingService/ListRoleBindings",
     "SecretService/ListSecrets",
+    "TriggerService/ListTriggers",
 })  # fmt: skip
 """Those that show what lies in the scopes that the caller may read."""
 IN_SCOPES = LISTS | {
@@ -236,6 +248,9 @@ IN_SCOPES = LISTS | {
     "RoleBindingService/CreateRoleBinding",
     "RoleBindingService/GetRoleBinding",
     "RoleBindingService/DeleteRoleBinding",
+    "TriggerService/GetTrigger",
+    "TriggerService/ListFirings",
+    "TriggerService/FireTrigger",
 }
 """Those that a grant in a project suffices for."""
 OF_THE_ORG = frozenset(REQUESTS) - IN_SCOPES

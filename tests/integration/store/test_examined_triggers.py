@@ -14,9 +14,11 @@ import pytest
 from controlplane.core.actions import RunTrigger
 from controlplane.core.callers import Subject
 from controlplane.core.credentials import CredentialKind
+from controlplane.core.firings import record_started
 from controlplane.core.lists import MAX_LIMIT, Listing
 from controlplane.core.profiles import SERVICE_ACCOUNT, USER, subject_of
 from controlplane.core.schedules import RateSchedule
+from controlplane.core.scopes import Scope
 from controlplane.core.tasks import TaskScope
 from controlplane.core.triggers import (
     AutomationType,
@@ -28,11 +30,13 @@ from controlplane.core.triggers import (
 )
 from controlplane.store.credentials.revocations import revoke_all
 from controlplane.store.database import Database, OrgTx, open_database
-from controlplane.store.dispatch.firings import lock_due, save_progress
+from controlplane.store.dispatch.firings import find_live_runs, lock_due, save_progress
 from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources.run_batches import TriggeredRun, create_triggered_runs
 from controlplane.store.resources.runs import Created
+from controlplane.store.resources.scoped_settings import list_records_of
 from controlplane.store.resources.tasks import list_tasks
+from controlplane.store.resources.trigger_firings import record_firings
 from controlplane.store.resources.triggers import find_trigger, lock_triggers, save_triggers
 from shared.kit.uuids import new_uuid
 from shared.model.ids import DomainName, ProjectName, RunId
@@ -50,13 +54,16 @@ MINUTE = timedelta(minutes=1)
 
 OF_TRIGGERS = {
     "firings._ADVANCE",
+    "firings._LIVE_RUNS",
     "profiles._FIND",
     "revocations._INSERT",
     "run_batches._INSERT_DISPATCHES",
     "run_batches._INSERT_ROOTS",
     "run_batches._INSERT_RUNS",
     "run_batches._WHY_NOT",
+    "scoped_settings._FIND",
     "tasks._SUMMARIES",
+    "trigger_firings._RECORD",
     "triggers._FIND",
     "triggers._LOCK",
     "triggers._SAVE",
@@ -81,9 +88,16 @@ INSERT INTO trigger_revisions (org, project, domain, task_name, name, revision, 
            automation_type, active, input_uri, description, origin, deployed_by, updated_by,
            deployed_at, updated_at
     FROM triggers;
+INSERT INTO trigger_firings (org, project, domain, task_name, name, number, outcome, reason, instant,
+                             last_instant, instants, decided_at)
+    SELECT org, project, domain, task_name, name, 1, 1, 'on_time', now(), now(), 1, now()
+    FROM triggers;
+INSERT INTO scoped_settings (org, domain, project, body, version, updated_by, updated_at)
+    SELECT 'acme', 'development', 'p' || n, '{}', 1, 'ada', now() FROM generate_series(1, 20000) n;
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, created_at,
-                  started_at)
-    SELECT 'acme', md5('run' || n)::uuid, 'p', 'development', 'r' || n, 1, '', 'b', now(), now()
+                  started_at, trigger_task, trigger_name)
+    SELECT 'acme', md5('run' || n)::uuid, 'p', 'development', 'r' || n, 1, '', 'b', now(), now(),
+           'env.t' || n, 'n'
     FROM generate_series(1, 20000) n;
 INSERT INTO actions (org, id, run_id, name, type, spec, input_uri, phase, change, created_at,
                      updated_at)
@@ -180,7 +194,16 @@ async def fire(tx: OrgTx, rows: list[TriggerRow]) -> None:
         runs = [make_run(each.row, number) for number, each in enumerate(due)]
         answers = await create_triggered_runs(tx, runs, now)
         assert set(answers.values()) == {outcome}
-    await save_progress(tx, [advance(each.row, each.fire_at, now) for each in due])
+    keys = [each.row.key for each in due]
+    assert len(await find_live_runs(tx, keys)) == len(due)
+    scopes = [Scope("development", f"p{number + 1}") for number in range(len(due))]
+    assert len(await list_records_of(tx, scopes)) == len(due)
+    after = [
+        record_started(each.row, advance(each.row, each.fire_at, now), each.fire_at, "r", now)
+        for each in due
+    ]
+    await save_progress(tx, [row for row, _ in after])
+    await record_firings(tx, [(row.key, firing) for row, [firing] in after], now)
 
 
 def make_run(row: TriggerRow, number: int) -> TriggeredRun:

@@ -7,11 +7,13 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from controlplane.core.firings import MOST_EXAMINED
 from controlplane.core.lists import Listing
 from controlplane.core.runs import RunScope
 from controlplane.core.triggers import TriggerKey, TriggerScope
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.dispatch.firings import (
+    find_live_runs,
     find_next_wake,
     forget_deleted,
     list_due_orgs,
@@ -19,8 +21,9 @@ from controlplane.store.dispatch.firings import (
     save_progress,
 )
 from controlplane.store.resources.lists import list_runs
+from controlplane.store.resources.trigger_firings import list_firings, record_run_by_hand
 from controlplane.store.resources.triggers import find_trigger, list_triggers, lock_task
-from shared.model.ids import DomainName, ProjectName
+from shared.model.ids import DomainName, ProjectName, RunName
 from tests.factories import NOW
 from tests.integration.store.large import Large, large
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
@@ -60,6 +63,11 @@ INSERT INTO actions (org, id, run_id, name, type, spec, input_uri, phase, change
                      updated_at, task_name)
     SELECT org, run_id, run_id, 'a0', 1, '', 'i', 5, 1, created_at, created_at, trigger_task
     FROM runs;
+INSERT INTO trigger_firings (org, project, domain, task_name, name, number, outcome, reason, instant,
+                             last_instant, instants, decided_at)
+    SELECT org, 'p', 'development', 'env.t' || n % 20, 'n' || n % 20, n, 1, 'on_time', now(), now(), 1,
+           now()
+    FROM orgs, generate_series(1, 20000) n;
 ANALYZE;
 """
 
@@ -128,3 +136,26 @@ async def test_newest_runs_of_a_trigger_are_listed_by_index(large: Large) -> Non
         assert len((await list_runs(tx, scope, Listing(limit=10))).rows) == 10
 
     (await large.count_pages(work)).assert_few(200)
+
+
+async def test_runs_that_hold_back_a_trigger_are_found_by_index(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        assert not await find_live_runs(tx, [TriggerKey(PROJECT, DOMAIN, "env.t7", "n7")])
+
+    (await large.count_pages(work)).assert_few(MOST_EXAMINED * 10)
+
+
+async def test_newest_firings_of_a_trigger_are_listed_by_key(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        key = TriggerKey(PROJECT, DOMAIN, "env.t7", "n7")
+        assert len((await list_firings(tx, key, Listing(limit=10))).rows) == 10
+
+    (await large.count_pages(work)).assert_few(60)
+
+
+async def test_firing_deletes_the_oldest_of_its_trigger_by_key(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        key = TriggerKey(PROJECT, DOMAIN, "env.t7", "n1207")
+        assert await record_run_by_hand(tx, key, RunName("r"), started_at=NOW, by="ada", now=NOW)
+
+    (await large.count_pages(work)).assert_few(60)

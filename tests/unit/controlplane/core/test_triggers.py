@@ -124,6 +124,17 @@ def test_activation_catches_nothing_up() -> None:
     assert (active.revision, active.action) == (3, RevisionAction.ACTIVATE)
 
 
+def test_rate_with_a_start_that_is_activated_later_fires_at_the_next_point_of_its_grid() -> None:
+    noon = NOW.replace(hour=12, minute=0)
+    each_5_minutes = RateSchedule(timedelta(minutes=5), noon, from_anchor=True)
+    row = deployed(noon - timedelta(hours=1), schedule=each_5_minutes, active=False)
+
+    active = set_active(row, active=True, by="ada", now=noon + 4 * MINUTE)
+
+    assert row.fire_at is None
+    assert active.fire_at == noon + 5 * MINUTE
+
+
 def test_activation_of_an_active_trigger_makes_no_revision() -> None:
     row = deployed()
 
