@@ -80,6 +80,7 @@ from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, ope
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.tracked_runs import TrackedRuns
 from controlplane.usecases.triggers import Triggers
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
@@ -200,6 +201,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         projects=projects,
         domains=Domains(database, clock),
         runs=runs,
+        tracked_runs=TrackedRuns(database, clock, tasks, data, settings.tracked_runs),
         secrets=secrets,
         cache=CacheEntries(database, clock, data.access),
         settings=settings_of_runs,
@@ -304,10 +306,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     registrations = ArtifactRegistrations(loop_database, blobs, clock, parse_produced)
     artifact_loop = ArtifactRegistrationLoop(registrations, clock)
     unused_entries = UnusedCacheEntries(
-        loop_database,
-        clock,
-        keep=settings.cache.keep_unused,
-        every=settings.cache.delete_every,
+        loop_database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every
     )
     delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
     scheduler = TriggerScheduler(

@@ -22,6 +22,7 @@ from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.loops.cache_settings import CacheSettings
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.usecases.secret_keys import SecretKeySettings
+from controlplane.usecases.tracked_run_settings import TrackedRunSettings
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls_settings import TlsSettings
 from shared.blobs.options import S3Options
@@ -297,6 +298,7 @@ class Settings:
     logins: LoginSettings = field(default_factory=LoginSettings)
     secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    tracked_runs: TrackedRunSettings = field(default_factory=TrackedRunSettings)
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

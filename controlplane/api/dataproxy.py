@@ -24,6 +24,7 @@ from controlplane.api.convert.logs import render_log_lines
 from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.api.streams import closing
+from controlplane.core.actions import RunSource
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.tasks import TaskKey
@@ -110,7 +111,12 @@ class DataProxyService:
         self, caller: Caller, request: GetActionDataRequest
     ) -> GetActionDataResponse:
         key = keys.parse_action(request.action_id)
-        data = await self._data.get_action_data(caller, key, has_outputs=convert.has_outputs)
+        data = await self._data.get_action_data(
+            caller,
+            key,
+            has_outputs=convert.has_outputs,
+            tracked_only=request.run_source == RunSource.TRACKED,
+        )
         return convert.render_action_data(key, data)
 
     async def tail_logs(

@@ -181,17 +181,17 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "Watch": Permission.ACTION_READ,
     },
     "flyteidl2.workflow.TrackedRunService": {
-        "CreateRun": Access.UNBUILT,
-        "ReportActions": Access.UNBUILT,
-        "GetRunDetails": Access.UNBUILT,
-        "WatchRunDetails": Access.UNBUILT,
-        "GetActionDetails": Access.UNBUILT,
-        "WatchActionDetails": Access.UNBUILT,
-        "ListRuns": Access.UNBUILT,
-        "WatchRuns": Access.UNBUILT,
-        "ListActions": Access.UNBUILT,
-        "WatchActions": Access.UNBUILT,
-        "AbortRun": Access.UNBUILT,
+        "CreateRun": Permission.RUN_CREATE,
+        "ReportActions": Permission.RUN_CREATE,  # of one's own runs only
+        "GetRunDetails": Permission.RUN_READ,
+        "WatchRunDetails": Permission.RUN_READ,
+        "GetActionDetails": Permission.ACTION_READ,
+        "WatchActionDetails": Permission.ACTION_READ,
+        "ListRuns": Permission.RUN_READ,
+        "WatchRuns": Permission.RUN_READ,
+        "ListActions": Permission.ACTION_READ,
+        "WatchActions": Permission.ACTION_READ,
+        "AbortRun": Permission.RUN_ABORT,
     },
     "flyteidl2.workflow.TranslatorService": {
         "LiteralsToLaunchFormJson": Access.KNOWN,  # and who names an action may read its inputs

@@ -28,6 +28,7 @@ from controlplane.api.convert.triggers import complete_run, run_trigger
 from controlplane.api.run_actions import RunActions
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
+from controlplane.core.runs import RunScope
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.runs import Runs
@@ -90,9 +91,13 @@ class RunService(RunActions):
                 yield WatchRunDetailsResponse(details=convert.render_run_details(detail))
 
     async def list_runs(self, caller: Caller, request: ListRunsRequest) -> ListRunsResponse:
-        page = await self._runs.list(
-            caller, convert.parse_scope(request), parse_listing(request.request)
-        )
+        return await self.list_in(caller, convert.parse_scope(request), request)
+
+    async def list_in(
+        self, caller: Caller, scope: RunScope, request: ListRunsRequest
+    ) -> ListRunsResponse:
+        """List the runs of a scope that was parsed from the request."""
+        page = await self._runs.list(caller, scope, parse_listing(request.request))
         return ListRunsResponse(
             runs=[convert.render_run(row) for row in page.rows], token=page.token
         )
@@ -100,7 +105,12 @@ class RunService(RunActions):
     async def watch_runs(
         self, caller: Caller, request: WatchRunsRequest
     ) -> AsyncIterator[WatchRunsResponse]:
-        scope = convert.parse_watch_scope(request)
+        async with closing(self.watch_in(caller, convert.parse_watch_scope(request))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def watch_in(self, caller: Caller, scope: RunScope) -> AsyncIterator[WatchRunsResponse]:
+        """Watch the runs of a scope."""
         async with closing(self._runs.watch_many(caller, scope)) as pages:
             async for rows in pages:
                 yield WatchRunsResponse(runs=[convert.render_run(row) for row in rows])

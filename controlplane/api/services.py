@@ -16,6 +16,7 @@ from controlplane.api.runs import RunService
 from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
 from controlplane.api.tasks import TaskService
+from controlplane.api.tracked_runs import TrackedRunService
 from controlplane.api.translator import TranslatorService
 from controlplane.api.triggers import TriggerService
 from controlplane.usecases.actions import Actions
@@ -30,6 +31,7 @@ from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.tracked_runs import TrackedRuns
 from controlplane.usecases.triggers import Triggers
 from shared.kit.clock import Clock
 
@@ -37,6 +39,7 @@ from shared.kit.clock import Clock
 def services(
     *,
     runs: Runs,
+    tracked_runs: TrackedRuns,
     actions: Actions,
     tasks: Tasks,
     task_groups: TaskGroups,
@@ -60,6 +63,14 @@ def services(
     ``base`` is the storage prefix below which every org's data lies; ``public_url`` is this API's
     address; ``has_logins``: clients log in at the authorization server below it.
     """
+    run_service = RunService(
+        runs=runs,
+        actions=actions,
+        triggers=triggers,
+        data=data,
+        task_groups=task_groups,
+        base=base,
+    )
     return {
         "flyteidl2.actions.ActionsService": ActionsService(actions, data),
         "flyteidl2.artifact.ArtifactService": ArtifactService(artifacts),
@@ -80,15 +91,11 @@ def services(
         "flyteidl2.trigger.TriggerService": TriggerService(triggers, base=base, clock=clock),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunLogsService": RunLogsService(logs),
-        "flyteidl2.workflow.RunService": RunService(
-            runs=runs,
-            actions=actions,
-            triggers=triggers,
-            data=data,
-            task_groups=task_groups,
-            base=base,
-        ),
+        "flyteidl2.workflow.RunService": run_service,
         "flyteidl2.workflow.StateService": StateService(actions),
+        "flyteidl2.workflow.TrackedRunService": TrackedRunService(
+            tracked_runs, run_service, base=base
+        ),
         "flyteidl2.workflow.TranslatorService": TranslatorService(data),
     }
 

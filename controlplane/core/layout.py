@@ -4,6 +4,7 @@ Layout of the object store: builds the URIs of inputs, outputs, logs and uploads
 ::
 
     {base}/{org}/uploads/{project}/{domain}/{root}/{filename}       users' uploads
+        tracked-runs/{run}/{action}/…                               a tracked run's, as below
     {base}/{org}/{project}/{domain}/inputs/{hash}/inputs.pb         inputs of root actions
     {base}/{org}/{project}/{domain}/{run}/                          the run's base
         {action}/inputs.pb                                          inputs of other actions
@@ -21,6 +22,9 @@ OUTPUTS = "outputs.pb"
 ERROR = "error.pb"
 REPORT = "report.html"
 LOGS = "logs.jsonl.gz"
+
+TRACKED_RUNS = "tracked-runs"
+"""Root of the uploads of programs that report a tracked run; the SDK's name for it."""
 
 _SHARED_FOLDERS = frozenset({"uploads"})
 RESERVED_PROJECTS = _SHARED_FOLDERS
@@ -60,6 +64,16 @@ def run_base(base: str, org: OrgName, run: RunKey) -> str:
     return f"{base}/{org}/{run.project}/{run.domain}/{run.name}"
 
 
+def tracked_run_base(base: str, org: OrgName, run: RunKey) -> str:
+    """Return the base of a tracked run: where its program uploads inputs, outputs and reports."""
+    return upload_uri(base, org, run.project, run.domain, root=TRACKED_RUNS, filename=str(run.name))
+
+
+def may_be_replaced(root: str, filename: str) -> bool:
+    """Return whether an upload may replace another: only the report of a tracked run grows."""
+    return filename == REPORT and root.startswith(f"{TRACKED_RUNS}/")
+
+
 def action_base(run_base: str, action: ActionName) -> str:
     return f"{run_base}/{action}"
 
@@ -72,6 +86,11 @@ def input_uri(run_base: str, action: ActionName) -> str:
 def output_prefix(run_base: str, action: ActionName, attempt: int) -> str:
     """Return the output prefix of one attempt; attempts count from 1."""
     return f"{run_base}/{action}/{attempt}"
+
+
+def prefix_of_attempt(output_prefix: str, attempt: int) -> str:
+    """Return the output prefix of another attempt of the same action."""
+    return f"{output_prefix.rpartition('/')[0]}/{attempt}"
 
 
 def raw_data_prefix(

@@ -65,6 +65,7 @@ class SourceRun:
     spec: Digest
     input_uri: str
     root: Counterpart
+    is_tracked: bool = False  # a program ran it, not a cluster
 
     @property
     def is_live(self) -> bool:

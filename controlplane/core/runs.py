@@ -105,6 +105,7 @@ class RunScope:
     task_version: str = ""
     trigger_name: str = ""
     paused_only: bool = False
+    tracked: bool = False  # runs that programs report; otherwise those that clusters run
     within: Scopes | None = None
 
     def takes(self, root: ActionRow) -> bool:
@@ -114,6 +115,8 @@ class RunScope:
             root.trigger is None
             or (root.trigger.task_name, root.trigger.name) != (self.task_name, self.trigger_name)
         ):
+            return False
+        if self.tracked is not (root.source is RunSource.TRACKED):
             return False
         return in_scopes(self.within, run.project, run.domain) and all(
             not expected or expected == actual

@@ -206,6 +206,14 @@ runs = Table(
         "run_id",
         postgresql_where=text("trigger_name <> ''"),
     ),
+    *(
+        Index(
+            name,
+            *("org", "project", "domain", text("created_at DESC"), "run_id"),
+            postgresql_where=text(f"source {condition}"),  # RunSource.TRACKED is 4
+        )
+        for name, condition in (("runs_tracked", "= 4"), ("runs_untracked", "<> 4"))
+    ),
     postgresql_with={"fillfactor": "60"},
 )
 

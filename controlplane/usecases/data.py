@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from controlplane.core import layout, signing
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionDetail, ActionType, RunSource
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
@@ -142,7 +142,8 @@ class Data:
         self.access.require_location(caller, uri)
         with map_blob_errors():
             headers = {"Content-MD5": b64encode(upload.md5).decode()}
-            if upload.root and not await self._is_there(uri, upload):
+            replaces = layout.may_be_replaced(upload.root, upload.filename)
+            if upload.root and not replaces and not await self._is_there(uri, upload):
                 # The SDK uploads same-named files of different folders to one URI, concurrently.
                 headers["If-None-Match"] = "*"
             expires_at = self._expiry(upload.expires_in)
@@ -189,21 +190,29 @@ class Data:
                 await self._store.write(uri, body)
 
     async def get_action_data(
-        self, caller: Caller, key: ActionKey, *, has_outputs: Callable[[bytes], bool]
+        self,
+        caller: Caller,
+        key: ActionKey,
+        *,
+        has_outputs: Callable[[bytes], bool],
+        tracked_only: bool = False,
     ) -> ActionData:
         """
         Return the action's inputs and, once it has succeeded, its outputs.
 
         NotFoundError names which of the two is missing. ``has_outputs`` returns whether a task's
-        spec declares outputs: a task without outputs need not write an outputs.pb.
+        spec declares outputs: a task without outputs need not write an outputs.pb. ``tracked_only``:
+        runs that clusters run count as not found.
         """
         detail = await self._actions.detail(caller, key)
+        if tracked_only and detail.row.source is not RunSource.TRACKED:
+            raise NotFoundError("tracked run", key.run)
         inputs = outputs = None
         inputs_uri, outputs_uri = detail.input_uri, ""
         if detail.row.type is ActionType.CONDITION:
             inputs_uri = ""  # a condition's URI is a placeholder
         elif inputs_uri:
-            inputs = await self._read(caller, inputs_uri, "inputs of action", key)
+            inputs = await self._read_inputs(caller, inputs_uri, detail)
         if detail.row.phase in SUCCESSES and detail.row.output_uri:
             outputs_uri = detail.row.output_uri
             if detail.row.type is ActionType.TASK:
@@ -222,6 +231,15 @@ class Data:
             value=detail.row.value,
         )
 
+    async def _read_inputs(self, caller: Caller, uri: str, detail: ActionDetail) -> bytes | None:
+        """Read an action's inputs; a program need not upload those of the actions that it reports."""
+        try:
+            return await self._read(caller, uri, "inputs of action", detail.row.key)
+        except NotFoundError:
+            if detail.row.source is not RunSource.TRACKED:
+                raise
+            return None
+
     async def read_inputs(self, caller: Caller, key: ActionKey, uri: str) -> bytes:
         """Return an action's inputs if they are at ``uri``; NotFoundError for any other URI."""
         detail = await self._actions.detail(caller, key)
@@ -238,12 +256,22 @@ class Data:
         found = [one for one in detail.attempts if one.number == attempt]
         if not found:
             raise NotFoundError("attempt", f"{attempt} of action {key}")
-        run_base = layout.run_base(self._store.base, caller.org, key.run)
-        prefix = found[0].output_uri or layout.output_prefix(run_base, key.name, attempt)
+        prefix = found[0].output_uri or layout.prefix_of_attempt(detail.row.output_prefix, attempt)
         uri = found[0].report_uri or layout.report_uri(prefix)
         return await self._link(
             caller, uri, f"report of attempt {attempt} of action", key, expires_in
         )
+
+    def locate_uploaded(self, caller: Caller, address: str, field: str) -> str:
+        """
+        Return the URI of what was uploaded to ``address``, a native URL of ``create_upload``.
+
+        "" means nothing. InvalidError, naming ``field``: outside the org. NotFoundError: in a project
+        that the caller may not read.
+        """
+        uri = self._store.uri_of_native(address) if address else ""
+        self.access.require_readable(caller, uri, field)
+        return uri
 
     async def require_code(self, caller: Caller, address: str) -> None:
         """

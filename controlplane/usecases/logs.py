@@ -11,7 +11,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Protocol
 
-from controlplane.core.actions import ActionDetail, AttemptDetail
+from controlplane.core.actions import ActionDetail, AttemptDetail, RunSource
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.followed_logs import ShownLines
@@ -71,6 +71,12 @@ class Logs:
         async with aclosing(watched) as details:
             async for detail in details:
                 last = detail
+                if detail.row.source is RunSource.TRACKED:
+                    raise NotFoundError(
+                        "log of attempt",
+                        f"{action}, number {attempt}",
+                        remedy="its run is tracked, and has its log where its program runs",
+                    )
                 there = next((each for each in detail.attempts if each.number == attempt), None)
                 if there is None:
                     if attempt > detail.row.attempts:

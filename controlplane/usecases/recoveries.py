@@ -57,6 +57,11 @@ class Recoveries:
                 raise NotFoundError("run", related)
             if relation.type is not RelationType.RECOVER:
                 return new
+            if source.is_tracked:
+                raise NotReadyError(
+                    f"run {related} is a tracked one: a program ran its actions, under other names"
+                    " than a run here gives them; rerun it (`flyte rerun`) instead of recovering it"
+                )
             if source.is_live:
                 raise NotReadyError(
                     f"run {related} has not ended ({source.phase.name}); wait for its end or"

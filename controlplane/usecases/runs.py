@@ -146,7 +146,7 @@ class Runs:
                 available_at=available_at,
                 cache=cache,
             )
-            _require_created(created, new)
+            require_created(created, new)
             roots = await store_actions.list_roots(tx, [run])
         if inputs is not None:
             roots = await self._store_inputs(caller, run, new, inputs)
@@ -291,7 +291,7 @@ class Runs:
         return RunDetail(root=root, run_spec=await store.get_run_spec(tx, run))
 
 
-def _require_created(created: store.Created, new: NewRun) -> None:
+def require_created(created: store.Created, new: NewRun) -> None:
     """Raise the error for a run that was refused."""
     run = new.key.run
     match created:

@@ -20,6 +20,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
     nothing: object = None
     served = services.services(
         runs=nothing,  # type: ignore[arg-type]  # none of them is called
+        tracked_runs=nothing,  # type: ignore[arg-type]
         actions=nothing,  # type: ignore[arg-type]
         artifacts=nothing,  # type: ignore[arg-type]
         tasks=nothing,  # type: ignore[arg-type]

@@ -41,13 +41,14 @@ from controlplane.core.actions import (
     ActionType,
     AttemptDetail,
     PhaseChange,
+    RunSource,
     RunTrigger,
 )
 from controlplane.core.caching import CacheSource, status_of_attempt
 from controlplane.core.relations import Relation
 from controlplane.core.triggers import TriggerKey
 from shared.model.ids import ActionKey, RunKey
-from shared.model.phases import Phase
+from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
 _ERROR_KINDS = {
@@ -216,10 +217,18 @@ def _render_attempts(detail: ActionDetail) -> Sequence[ActionAttempt]:
     rendered = []
     for attempt in detail.attempts:
         message = _render_attempt(attempt)
+        if row.phase is Phase.ABORTED and _is_left_live(row, attempt):
+            message.phase = Phase.ABORTED.value
+            message.end_time.FromDatetime(row.ended_at or row.updated_at)
         is_last = attempt is detail.attempts[-1]
         message.cache_status = status_of_attempt(row.cache_status, is_last=is_last).value
         rendered.append(message)
     return rendered
+
+
+def _is_left_live(row: ActionRow, attempt: AttemptDetail) -> bool:
+    """Return whether no report is taken that would end an attempt: of an aborted tracked run."""
+    return row.source is RunSource.TRACKED and attempt.phase not in TERMINAL
 
 
 def _render_cached(row: ActionRow, source: CacheSource) -> ActionAttempt:

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
@@ -69,6 +70,11 @@ def parse_task(request: CreateRunRequest) -> TaskKey | bytes:
 
 def require_source_of_callers(request: CreateRunRequest) -> None:
     """Raise InvalidError for a source that only the control plane gives to a run."""
+    if request.source == RunSource.TRACKED:
+        raise InvalidError(
+            "source: TRACKED is of runs that a program runs itself and reports; leave it out, or"
+            " create the run by TrackedRunService"
+        )
     if request.source in (RunSource.SCHEDULE_TRIGGER, RunSource.ARTIFACT_TRIGGER):
         raise InvalidError(
             f"source: {RunSource(request.source).name} is of runs that the control plane starts;"
@@ -139,7 +145,7 @@ def _parse_new_run(
         info=info,
         input_uri="",
         run_base=layout.run_base(parse_base(settings, org, base), org, key),
-        labels=_parse_labels(settings),
+        labels=parse_labels(settings.labels.values),
         source=_parse_source(request.source),
         queue=parse_text(settings.queue, "run_spec.queue", most=256),
         raw_data_base=_parse_raw_data_base(settings, org, base),
@@ -250,8 +256,7 @@ def _refuse_foreign(field: str, org: OrgName, base: str) -> NoReturn:
     raise InvalidError(f"{field}: must lie below {layout.org_base(base, org)}/")
 
 
-def _parse_labels(settings: RunSpec) -> dict[str, str]:
-    labels = settings.labels.values
+def parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
     if len(labels) > _MAX_LABELS:
         raise InvalidError(f"run_spec.labels: at most {_MAX_LABELS}, not {len(labels)}")
     return {

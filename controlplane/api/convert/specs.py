@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controlplane.api.convert.environments import check_run, check_task
-from controlplane.api.convert.strings import parse_text
+from controlplane.api.convert.strings import parse_label, parse_text
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskInfo
 from controlplane.core.errors import InvalidError
@@ -59,6 +59,32 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
     if len(body) <= _MAX_KEPT_BYTES:
         _read[digest] = read
     return read
+
+
+def parse_reported_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
+    """
+    Parse the TaskSpec of an action that a program runs itself; for display only.
+
+    One that no attempt could be made of is kept as well. Others are parsed as those of attempts
+    are, because equal specs are stored once, with one policy.
+    """
+    try:
+        return parse_task_spec(message)
+    except InvalidError:
+        body = _serialise(message, "task spec")
+    template = message.task_template
+    info = TaskInfo(
+        org=template.id.org,
+        project=parse_label(template.id.project, most=63),
+        domain=parse_label(template.id.domain, most=63),
+        name=parse_label(template.id.name, most=255),
+        version=parse_label(template.id.version, most=63),
+        short_name=parse_label(message.short_name, most=63),
+        task_type=parse_label(template.type, most=63),
+        environment=parse_label(message.environment.name, most=63),
+        function=parse_label(template.id.name.rpartition(".")[2], most=255),
+    )
+    return Spec(digest=_digest(body), kind=SpecKind.TASK, body=body), info
 
 
 def parse_run_spec(message: RunSpec) -> Spec:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 
-from controlplane.core.actions import ActionType, NewAction
+from controlplane.core.actions import ActionType, NewAction, RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.queues import Queue
 from controlplane.core.relations import CheckedOutputs, Counterpart
@@ -54,7 +54,7 @@ Answer = Enqueued | Counterpart
 _RUNS = f"""
 {given(project="text", domain="text", run="text")}
 SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency,
-       r.recovers, r.related_to, r.forced
+       r.recovers, r.related_to, r.forced, r.source
 FROM n JOIN runs r
   ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
 ORDER BY r.run_id FOR UPDATE OF r {{unless_locked}}
@@ -305,6 +305,7 @@ async def _lock_runs(
             forced=frozenset(row.forced) if row.forced else (),
         )
         for row in rows
+        if row.source != RunSource.TRACKED.value  # its program runs its actions
     }
     return found, Counters({RunId(row.run_id): row.change for row in rows})
 

@@ -9,7 +9,7 @@ the SDK looks for them in the snapshot of that watch and enqueues none that it f
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.relations import Counterpart, SourceRun
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.cascades import above
@@ -22,7 +22,7 @@ from shared.model.ids import ActionId, ActionName, Digest, RunId, RunKey, RunNam
 from shared.model.phases import Phase
 
 _SOURCE = statement("""
-SELECT r.run_id, r.run, a.phase, a.spec, a.input_uri, a.output_uri, a.recovered_from
+SELECT r.run_id, r.run, r.source, a.phase, a.spec, a.input_uri, a.output_uri, a.recovered_from
 FROM runs r JOIN actions a ON a.org = r.org AND a.id = r.run_id
 WHERE r.org = :org AND r.project = :project AND r.domain = :domain AND r.run = :run
 """)
@@ -103,6 +103,7 @@ async def find_source(tx: OrgTx, run: RunKey) -> SourceRun | None:
         phase=parse_enum(row.phase, Phase.UNKNOWN),
         spec=Digest(row.spec),
         input_uri=row.input_uri,
+        is_tracked=row.source == RunSource.TRACKED.value,
         root=Counterpart(
             output_uri=row.output_uri,
             value=None,

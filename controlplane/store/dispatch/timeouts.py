@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
+from controlplane.core.tracked_runs import REPORTER_LOST
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.dispatch.cascades import (
     PARENT_ENDED,
     EndedParent,
     end_descendants,
+    end_with_descendants,
     lock_dispatches,
     release,
 )
 from controlplane.store.dispatch.reservations import end_reservations
-from controlplane.store.notify.changes import lock_runs, notify
+from controlplane.store.notify.changes import Counters, lock_runs, notify
 from controlplane.store.phase_guards import is_live, may_become, unestimated
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, OrgName, RunId
@@ -65,6 +67,15 @@ WHERE a.org = n.org AND a.id = n.id AND {unestimated("a.due_at <= :now")}
 RETURNING a.id, a.run_id, a.error_message, a.cache_serialized
 """)
 
+_LOST = statement(f"""
+{given(id="uuid", run_id="uuid")}
+SELECT n.id, n.run_id FROM n
+JOIN runs r ON r.org = n.org AND r.run_id = n.run_id
+JOIN actions a ON a.org = n.org AND a.id = n.id
+WHERE {unestimated(f"r.source = {RunSource.TRACKED.value}")}
+  AND {unestimated("a.due_at <= :now")} AND {unestimated(is_live("a.phase"))}
+""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueRun:
@@ -92,9 +103,15 @@ async def list_due(
 
 
 async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
-    """End those of these actions that are still due as TIMED_OUT; return how many."""
+    """
+    End those of these actions that are still due as TIMED_OUT; return how many.
+
+    A tracked run that is due is ABORTED with all its actions: its reporter was lost.
+    """
     await tx.plan_for(len(due))
     counters = await lock_runs(tx, {run for _, run in due})
+    if lost := await _abort_lost(tx, counters, due, now):
+        return lost
     await lock_dispatches(tx, [action for action, _ in due])
     ended = await tx.rows(
         _TIME_OUT,
@@ -120,3 +137,21 @@ async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: dateti
         reservations=wakes or below.wakes_waiters,
     )
     return len(ended)
+
+
+async def _abort_lost(
+    tx: OrgTx, counters: Counters, due: Sequence[tuple[ActionId, RunId]], now: datetime
+) -> int:
+    """Abort the tracked run whose root is due; 0 if none of these is. All are of one run."""
+    rows = await tx.rows(
+        _LOST, {"id": [action for action, _ in due], "run_id": [run for _, run in due], "now": now}
+    )
+    if not rows:
+        return 0
+    lost = [
+        EndedParent(id=ActionId(row.id), run=RunId(row.run_id), reason=REPORTER_LOST)
+        for row in rows
+    ]
+    cascade = await end_with_descendants(tx, counters, lost, now)
+    await notify(tx, counters, cascades=cascade.is_marked)
+    return cascade.ended

@@ -191,7 +191,8 @@ def _parse_attempt(
         report_uri=row.report_uri,
         log_uri=row.log_uri,
         log_links=parse_log_links(row),
-        logs_available=bool(row.log_uri) or phase is Phase.RUNNING,
+        # A program that reports its run keeps its logs.
+        logs_available=bool(row.log_uri) or (phase is Phase.RUNNING and bool(row.cluster)),
         transitions=_transitions(row, events),
         events=[
             ClusterEvent(

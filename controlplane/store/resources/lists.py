@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, func, literal_column, select
 
-from controlplane.core.actions import Page
+from controlplane.core.actions import Page, RunSource
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Listing
 from controlplane.core.relations import RelationType
@@ -66,6 +66,9 @@ _FIELDS: Mapping[str, Field] = {
     "duration_ms": numbers(_DURATION, is_moving=True),
 }
 _LABEL = "labels."
+# As in the indexes of either kind of runs.
+IS_TRACKED = runs.c.source == literal_column(str(RunSource.TRACKED.value))
+IS_NOT_TRACKED = runs.c.source != literal_column(str(RunSource.TRACKED.value))
 
 
 def find_field(name: str) -> Field:
@@ -85,6 +88,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
         actions.c.id == runs.c.run_id,
         runs.c.org == tx.org,
         within(scope.within, runs.c.project, runs.c.domain),
+        IS_TRACKED if scope.tracked else IS_NOT_TRACKED,
     )
     for column, required in (
         (runs.c.project, scope.project),

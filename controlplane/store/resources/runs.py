@@ -8,7 +8,7 @@ from enum import Enum, auto
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun
@@ -157,7 +157,7 @@ async def create_run(
     ``available_at``: when its root may start, if that is later than now; then watchers are not
     notified of the run until ``make_available``, so that it may be discarded. A root with cached
     outputs, or with those of a run that it recovers, has ended at once, and needs no capacity of
-    its queue.
+    its queue. A tracked run is not dispatched either: its program runs it.
     """
     cache = cache or RootCache()
     key, trigger = new.key.run, new.trigger
@@ -209,7 +209,8 @@ async def create_run(
         )
     recovered = new.recovered
     cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)
-    needs_slot = recovered is None and cached.entry is None
+    is_tracked = new.source is RunSource.TRACKED
+    needs_slot = recovered is None and cached.entry is None and not is_tracked
     if needs_slot and not capacities.take(queue.name):
         await tx.execute(_DELETE_RUN, {"run_id": run})
         return Created.QUEUE_FULL, run
@@ -243,7 +244,7 @@ async def create_run(
             "environment": new.info.environment,
             "function": new.info.function,
             "due_at": due_at(new.spec.policy, phase, created_at=now, available_at=now)
-            if phase is Phase.QUEUED
+            if phase is Phase.QUEUED and not is_tracked
             else None,
             "recovered_from": recovered.executed_in if recovered else "",
             "notify": mask_of(new.notifications.phases),
@@ -255,7 +256,7 @@ async def create_run(
             await touch_entries(tx, [(new.cache, entry)], now)
         await _notify_of_new(tx, run, work=[])
         return Created.CREATED, run
-    if reserved.waiting:
+    if reserved.waiting or is_tracked:
         await _notify_of_new(tx, run, work=[], reservations=reserved.wakes)
         return Created.CREATED, run
     await tx.execute(

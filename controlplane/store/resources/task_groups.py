@@ -17,7 +17,7 @@ from controlplane.core.task_groups import (
 )
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import restrict
-from controlplane.store.resources.lists import find_field
+from controlplane.store.resources.lists import IS_NOT_TRACKED, find_field
 from controlplane.store.rows import parse_enum
 from controlplane.store.tables import actions, runs
 from shared.model.ids import RunName
@@ -76,6 +76,7 @@ def _roots(
             runs.c.project == scope.project,
             runs.c.domain == scope.domain,
             runs.c.created_at >= scope.start,
+            IS_NOT_TRACKED,
         )
     )
     if scope.end is not None:

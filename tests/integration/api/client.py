@@ -29,6 +29,7 @@ from flyteidl2.trigger.trigger_service_connect import TriggerServiceClient
 from flyteidl2.workflow.queue_service_connect import QueueServiceClient
 from flyteidl2.workflow.run_service_connect import RunServiceClient
 from flyteidl2.workflow.state_service_connect import StateServiceClient
+from flyteidl2.workflow.tracked_run_service_connect import TrackedRunServiceClient
 from flyteidl2.workflow.translator_service_connect import TranslatorServiceClient
 from prometheus_client import CollectorRegistry
 
@@ -72,6 +73,8 @@ from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
+from controlplane.usecases.tracked_run_settings import TrackedRunSettings
+from controlplane.usecases.tracked_runs import TrackedRuns
 from controlplane.usecases.triggers import Triggers
 from controlplane.web import openapi
 from controlplane.web.app import make_application
@@ -115,6 +118,10 @@ class ApiUnderTest:
     @property
     def runs(self) -> Any:
         return RunServiceClient(self.url)
+
+    @property
+    def tracked(self) -> Any:
+        return TrackedRunServiceClient(self.url)
 
     @property
     def actions(self) -> Any:
@@ -278,6 +285,7 @@ async def open_api(
     authn = authn or Anonymous(ORG)
     flyte = api.services(
         runs=runs,
+        tracked_runs=TrackedRuns(database, clock, tasks, data, TrackedRunSettings()),
         actions=actions,
         tasks=tasks,
         task_groups=TaskGroups(database, feeds),

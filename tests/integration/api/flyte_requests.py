@@ -27,7 +27,7 @@ from flyteidl2.workflow import (
 )
 from google.protobuf.message import Message
 
-from tests.integration.api import platform_requests
+from tests.integration.api import platform_requests, tracked_requests
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
@@ -273,6 +273,7 @@ REQUESTS: Mapping[str, Make] = {
         action_id=action_id(), attempt=1
     ),
     "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
+    **tracked_requests.REQUESTS,
     **{PLATFORM + name: make for name, make in platform_requests.REQUESTS.items()},
 }  # fmt: skip
 
@@ -281,6 +282,8 @@ LISTS = frozenset({
     "RunService/ListRuns",
     "RunService/WatchRuns",
     "TaskService/ListTasks",
+    "TrackedRunService/ListRuns",
+    "TrackedRunService/WatchRuns",
     "TriggerService/ListTriggers",
     *(PLATFORM + name for name in platform_requests.LISTS),
 })  # fmt: skip

@@ -26,6 +26,7 @@ from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, ope
 from tests.integration.api.flyte_requests import PLATFORM, REQUESTS
 from tests.integration.api.requests import create_run, deploy
 from tests.integration.api.test_scopes import RPCS, call
+from tests.integration.api.tracked_requests import RUN, create_tracked
 from tests.integration.api.triggers import plain_trigger
 from tests.integration.platform.org_rows import digest_rows
 
@@ -79,7 +80,10 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
         await api.runs.create_run(create_run())
         await api.tasks.deploy_task(deploy())
         await api.triggers.deploy_trigger(plain_trigger())
+        await api.tracked.create_run(create_tracked())
         chosen.org = THEIRS
+        for run in (RUN, f"{KNOWN}-tracked", f"{CANARY}-tracked"):
+            await api.tracked.create_run(create_tracked(run))
         for run in ("r1", f"{KNOWN}-run", f"{CANARY}-run"):
             await api.runs.create_run(create_run(run))
         for word in (KNOWN, CANARY):

@@ -62,6 +62,7 @@ from tests.integration.api.requests import (
     enqueue_condition,
     refusal,
 )
+from tests.integration.api.tracked_requests import create_tracked
 from tests.integration.api.triggers import plain_trigger
 from tests.integration.delivery_rows import add_delivery
 
@@ -103,6 +104,9 @@ async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterato
                 else:
                     request.task_id.project = project
                     await api.tasks.deploy_task(request)
+            tracked = create_tracked()
+            tracked.run_id.project = project
+            await api.tracked.create_run(tracked)
             trigger = plain_trigger()
             trigger.name.project = project
             await api.triggers.deploy_trigger(trigger)

@@ -148,6 +148,10 @@ OTHER_FIELDS: Mapping[_Field, str] = {
     ),
     ("flyteidl2.task.OutputReferences", "report_uri"): NOT_READ,
     ("flyteidl2.workflow.ConditionWebhook", "url"): REFUSED,
+    **{
+        ("flyteidl2.core.LogContext", field): "of an action that a program reports; not kept"
+        for field in ("pod_name_prefix", "pod_name_prefixes")
+    },
     ("flyteidl2.workflow.LiteralsToLaunchFormJsonRequest", "literals_uri"): (
         "read only if it is that of the inputs of the action that the request names"
     ),
