@@ -69,6 +69,7 @@ from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
+from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
@@ -146,7 +147,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     agent_sessions = AgentSessions(
         link_database, clock, None if agent_access is None else agent_access.identities
     )
-    logs = Logs(actions, blobs, AgentLogs(Agents(live, forwarded_calls, feeds)))
+    agent_logs = AgentLogs(Agents(live, forwarded_calls, feeds))
+    logs = Logs(actions, blobs, agent_logs)
     data = Data(
         blobs,
         clock,
@@ -227,6 +229,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 feeds=feeds,
                 keys=lambda: secret_keys,
                 create_run=api.create_run_of(flyte),
+                log_lines=LogLines(actions, blobs, agent_logs),
             ),
         },
         Interceptors(

@@ -13,6 +13,7 @@ from controlplane.api.platform.enrolments import EnrolmentService
 from controlplane.api.platform.explanations import ExplanationService
 from controlplane.api.platform.identity_providers import IdentityProviderService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
+from controlplane.api.platform.logs import LogService
 from controlplane.api.platform.members import MemberService
 from controlplane.api.platform.named_notifications import (
     DeliveryConfigService,
@@ -43,6 +44,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.roles import Roles
 from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
+from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
@@ -69,6 +71,7 @@ def make_platform(
     feeds: Feeds | None = None,
     keys: Callable[[], SecretKeys] = SecretKeys,
     create_run: CreateRun | None = None,
+    log_lines: LogLines | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
@@ -78,6 +81,7 @@ def make_platform(
     which receivers are refused, by default those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
     by default none; ``create_run`` is RunService's, None if it is not served.
+    by default none; ``log_lines``: None for a program that does not serve.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -99,6 +103,7 @@ def make_platform(
         "ExplanationService": ExplanationService(Explanations(database, clock)),
         "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
+        "LogService": LogService(log_lines),
         "MemberService": MemberService(Members(database, clock)),
         "NotificationRuleService": NotificationRuleService(named),
         "NotificationService": NotificationService(Notifications(database, clock)),

@@ -248,6 +248,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "WithdrawInvitation": Permission.MEMBER_WRITE,
         "AcceptInvitation": Access.KNOWN,  # the invitation's token is the permission
     },
+    "volary.platform.v1.LogService": {
+        "ReadLines": Permission.ACTION_READ,
+        "SearchLines": Permission.ACTION_READ,
+    },
     "volary.platform.v1.MemberService": {
         "GetMember": Permission.MEMBER_READ,
         "ListMembers": Permission.MEMBER_READ,

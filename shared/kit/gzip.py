@@ -76,7 +76,14 @@ class Decompressor:
         """``at_most``: bytes of output of the whole stream."""
         self._at_most = at_most
         self._unpacking = zlib.decompressobj(_WBITS)
-        self._size = 0
+        self.size = 0  # bytes of output so far
+
+    def copy(self) -> "Decompressor":
+        """Return another one in the same state, between two calls of ``feed`` read to their end."""
+        copied = Decompressor(at_most=self._at_most)
+        copied._unpacking = self._unpacking.copy()  # its own class
+        copied.size = self.size
+        return copied
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
         """Yield the output of ``packed`` in blocks of at most BLOCK_BYTES; GzipError."""
@@ -102,7 +109,7 @@ class Decompressor:
             block = self._unpacking.decompress(packed, BLOCK_BYTES)
         except zlib.error as error:
             raise GzipError("it is not gzip") from error
-        self._size += len(block)
-        if self._size > self._at_most:
+        self.size += len(block)
+        if self.size > self._at_most:
             raise GzipTooLargeError(f"it decompresses to more than {self._at_most} bytes")
         return block

@@ -65,6 +65,7 @@ from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.refusals import Refusals
+from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
@@ -315,6 +316,7 @@ async def open_api(
                 feeds=feeds,
                 keys=lambda: SECRET_KEYS,
                 create_run=api.create_run_of(flyte),
+                log_lines=LogLines(actions, blobs, AgentLogs(agents)),
             ),
         },
         Interceptors(

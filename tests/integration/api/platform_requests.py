@@ -12,6 +12,7 @@ from shared.idl.platform.v1 import (
     explanation_pb2,
     identity_provider_pb2 as provider_pb2,
     invitation_pb2,
+    log_pb2,
     member_pb2,
     notification_pb2,
     org_pb2,
@@ -119,6 +120,12 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "InvitationService/ListInvitations": lambda _: invitation_pb2.ListInvitationsRequest(),
     "InvitationService/WithdrawInvitation": lambda api: invitation_pb2.WithdrawInvitationRequest(
         id=api.made["invitation"]
+    ),
+    "LogService/ReadLines": lambda _: log_pb2.ReadLinesRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0"
+    ),
+    "LogService/SearchLines": lambda _: log_pb2.SearchLinesRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0", pattern="error"
     ),
     "MemberService/GetMember": lambda _: member_pb2.GetMemberRequest(user_id=UNKNOWN),
     "MemberService/ListMembers": lambda _: member_pb2.ListMembersRequest(),
