@@ -9,23 +9,60 @@ import type { ComponentType } from "react";
 export type Page = {
   path: string;
   title: string;
-  rail?: { section: "project" | "org"; icon: string; key?: string };
+  rail?: { section: "project" | "org"; icon: string };
   load: () => Promise<{ default: ComponentType }>;
 };
 
 export const PROJECT = "/v2/domain/$domain/project/$project";
 
 export const PAGES: readonly Page[] = [
-  { path: "/v2", title: "Home", load: () => import("./pages/home") },
   {
-    path: `${PROJECT}/runs`,
-    title: "Runs",
-    rail: { section: "project", icon: "runs" },
-    load: () => import("./pages/runs"),
+    path: "/v2",
+    title: "Home",
+    rail: { section: "project", icon: "home" },
+    load: () => import("./pages/home"),
   },
+  project("runs", "Runs", "runs", () => import("./pages/runs")),
+  { path: `${PROJECT}/runs/$run`, title: "Run", load: () => import("./pages/run") },
+  { path: `${PROJECT}/compare`, title: "Compare", load: () => import("./pages/compare") },
+  project("tasks", "Tasks", "tasks", () => import("./pages/tasks")),
+  { path: `${PROJECT}/tasks/$task`, title: "Task", load: () => import("./pages/task") },
+  { path: `${PROJECT}/launch`, title: "Launch", load: () => import("./pages/launch") },
+  project("triggers", "Triggers", "triggers", () => import("./pages/triggers")),
   {
-    path: `${PROJECT}/runs/$run`,
-    title: "Run",
-    load: () => import("./pages/run"),
+    path: `${PROJECT}/triggers/$task/$trigger`,
+    title: "Trigger",
+    load: () => import("./pages/trigger"),
   },
+  project("artifacts", "Artifacts", "artifacts", () => import("./pages/artifacts")),
+  {
+    path: `${PROJECT}/artifacts/$artifact`,
+    title: "Artifact",
+    load: () => import("./pages/artifacts"),
+  },
+  project("secrets", "Secrets", "secrets", () => import("./pages/secrets")),
+  project("settings", "Settings", "settings", () => import("./pages/settings")),
+  admin("clusters", "Clusters", "clusters", () => import("./pages/clusters")),
+  { path: "/v2/admin/clusters/$cluster", title: "Cluster", load: () => import("./pages/cluster") },
+  admin("queues", "Queues", "queues", () => import("./pages/queues")),
+  admin("join-tokens", "Join tokens", "link", () => import("./pages/join-tokens")),
+  admin("members", "People", "people", () => import("./pages/members")),
+  admin("roles", "Roles", "roles", () => import("./pages/roles")),
+  admin("api-keys", "API keys", "keys", () => import("./pages/api-keys")),
+  admin(
+    "identity-providers",
+    "Identity providers",
+    "providers",
+    () => import("./pages/identity-providers"),
+  ),
+  admin("audit", "Audit", "audit", () => import("./pages/audit")),
+  { path: "/v2/me", title: "Me", load: () => import("./pages/me") },
 ];
+
+function project(noun: string, title: string, icon: string, load: Page["load"]): Page {
+  return { path: `${PROJECT}/${noun}`, title, rail: { section: "project", icon }, load };
+}
+
+function admin(noun: string, title: string, icon: string, load: Page["load"]): Page {
+  return { path: `/v2/admin/${noun}`, title, rail: { section: "org", icon }, load };
+}

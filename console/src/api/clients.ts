@@ -3,7 +3,6 @@ import { type Client, createClient, type Interceptor } from "@connectrpc/connect
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { IdentityService } from "../gen/flyteidl2/auth/identity_pb";
 import { ProjectService } from "../gen/flyteidl2/project/project_service_pb";
-import { TaskService } from "../gen/flyteidl2/task/task_service_pb";
 import { RunService } from "../gen/flyteidl2/workflow/run_service_pb";
 import { release, serverClock } from "./server";
 
@@ -29,4 +28,3 @@ export function client<Service extends DescService>(service: Service): Client<Se
 export const identity = client(IdentityService);
 export const projects = client(ProjectService);
 export const runs = client(RunService);
-export const tasks = client(TaskService);

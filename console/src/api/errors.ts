@@ -23,6 +23,7 @@ const TITLES: Record<Problem["kind"], string> = {
 export function problemOf(error: unknown): Problem {
   const connect = ConnectError.from(error);
   const kind = kindOf(connect, error);
+  const title = connect.code === Code.FailedPrecondition ? "Not as things are now" : TITLES[kind];
   const message =
     kind === "unreachable"
       ? "Runs go on without it. This page tries again by itself."
@@ -31,7 +32,7 @@ export function problemOf(error: unknown): Problem {
         : sentence(connect.rawMessage);
   return {
     kind,
-    title: TITLES[kind],
+    title,
     message,
     code: Code[connect.code] ?? "Unknown",
     requestId: connect.metadata.get("x-request-id") ?? "",

@@ -12,6 +12,7 @@ import { oneOf, someOf, text, whole } from "../model/url";
 import { Ago, Copy, Phase, Tag, To, useNow } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
 import { Boundary, Light, Skeleton, Trouble } from "../parts/states";
+import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
 import { useTitle } from "../shell/Shell";
@@ -487,11 +488,7 @@ function Abort(props: {
     <Confirm
       title={isRun ? `Abort ${run}?` : `Abort ${props.known.rows.get(action)?.title ?? action}?`}
       verb="Abort"
-      command={
-        isRun
-          ? `flyte abort run --project ${place.project} --domain ${place.domain} ${run}`
-          : undefined
-      }
+      command={isRun ? flyteCommand(`abort run ${run}`, place) : undefined}
       run={() =>
         isRun
           ? runs.abortRun({ runId: id.run, reason })

@@ -13,9 +13,11 @@ import { formatDuration, msOf, parseSince } from "../model/time";
 import { oneOf, someOf, text } from "../model/url";
 import { Ago, Command, Name, Phase, Tag, To, Took } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { Field } from "../parts/Field";
 import { Page } from "../parts/Page";
 import { Empty, Light, Loaded } from "../parts/states";
 import { More, Table } from "../parts/Table";
+import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
 import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
@@ -331,36 +333,6 @@ function Filters(props: {
   );
 }
 
-/** A field of a filter, which asks a moment after the last key. */
-export function Field(props: {
-  name: string;
-  value: string;
-  set: (value: string) => void;
-  inputRef?: React.RefObject<HTMLInputElement | null>;
-}) {
-  const [typed, setTyped] = useState(props.value);
-  const { value, set } = props;
-  const latest = useRef(set);
-  latest.current = set;
-  useEffect(() => setTyped(value), [value]);
-  useEffect(() => {
-    if (typed === value) return undefined;
-    const timer = setTimeout(() => latest.current(typed), 250);
-    return () => clearTimeout(timer);
-  }, [typed, value]);
-  return (
-    <input
-      ref={props.inputRef}
-      type="search"
-      className="filter-field"
-      placeholder={props.name}
-      aria-label={`Filter: ${props.name}`}
-      value={typed}
-      onChange={(event) => setTyped(event.target.value)}
-    />
-  );
-}
-
 function TaskName({ run, place }: { run: Run; place: Place }) {
   const spec = run.action?.metadata?.spec;
   if (spec?.case !== "task") return null;
@@ -462,6 +434,5 @@ function None({
 
 /** The command that runs a first workflow here. */
 export function runCommand(place: Place): string {
-  const insecure = location.protocol === "http:" ? " --insecure" : "";
-  return `flyte --endpoint ${location.host}${insecure} run --project ${place.project} --domain ${place.domain} examples/hello.py main --name you`;
+  return flyteCommand("run examples/hello.py main --name you", place);
 }

@@ -1,6 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { runs, tasks } from "../api/clients";
+import { runs } from "../api/clients";
+import { tasks } from "../api/tasks";
 import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
 import { rank } from "../model/fuzzy";
 import { Dialog, Phase } from "../parts/basics";

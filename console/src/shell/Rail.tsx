@@ -88,7 +88,7 @@ function RailLinks({ pages, place }: { pages: Page[]; place: Place }) {
             params={(page.path.startsWith(PROJECT) ? place : {}) as never}
             className="rail-link"
             activeProps={{ className: "active" }}
-            activeOptions={{ includeSearch: false }}
+            activeOptions={{ includeSearch: false, exact: page.path === "/v2" }}
             title={page.title}
           >
             <Icon name={page.rail?.icon ?? "home"} />

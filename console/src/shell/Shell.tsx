@@ -1,18 +1,19 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Outlet, useMatches, useNavigate, useRouterState } from "@tanstack/react-router";
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
 import { problemOf } from "../api/errors";
 import { release } from "../api/server";
 import { Dialog } from "../parts/basics";
 import { Icon } from "../parts/icons";
 import { Boundary, Empty } from "../parts/states";
-import { KeyTable } from "./KeyTable";
 import { handle, useKeys } from "./keys";
-import { Palette } from "./Palette";
 import { rememberPlace, setPreferences, usePreferences } from "./preferences";
 import { Rail } from "./Rail";
 import { loginPath, useWho } from "./session";
 import { usePlace } from "./url";
+
+const KeyTable = lazy(async () => ({ default: (await import("./KeyTable")).KeyTable }));
+const Palette = lazy(async () => ({ default: (await import("./Palette")).Palette }));
 
 /** The frame around every page: rail, banners, keys, and the dialogs that any page may need. */
 export function Shell() {
@@ -67,18 +68,20 @@ export function Shell() {
           </Boundary>
         </main>
       </div>
-      {open === "palette" && (
-        <Palette
-          onClose={() => setOpen(undefined)}
-          go={(to) => {
-            setOpen(undefined);
-            const [pathname = "", query = ""] = to.split("?");
-            const search = Object.fromEntries(new URLSearchParams(query));
-            void navigate({ to: pathname, search: search as never });
-          }}
-        />
-      )}
-      {open === "keys" && <KeyTable onClose={() => setOpen(undefined)} />}
+      <Suspense>
+        {open === "palette" && (
+          <Palette
+            onClose={() => setOpen(undefined)}
+            go={(to) => {
+              setOpen(undefined);
+              const [pathname = "", query = ""] = to.split("?");
+              const search = Object.fromEntries(new URLSearchParams(query));
+              void navigate({ to: pathname, search: search as never });
+            }}
+          />
+        )}
+        {open === "keys" && <KeyTable onClose={() => setOpen(undefined)} />}
+      </Suspense>
       {expired && <Expired onBack={() => setExpired(false)} />}
     </div>
   );

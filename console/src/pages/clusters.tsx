@@ -1,0 +1,120 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { client } from "../api/clients";
+import { type Cluster, ClusterService } from "../gen/shared/idl/platform/v1/cluster_pb";
+import { msOf } from "../model/time";
+import { Ago, To, useNow } from "../parts/basics";
+import { Page } from "../parts/Page";
+import { Empty, Loaded } from "../parts/states";
+import { AddCluster } from "./clusters/AddCluster";
+import { ClusterState } from "./clusters/State";
+
+export const clusters = client(ClusterService);
+
+/** A map of the clusters: pool by pool, each with its state, its load and its agent. */
+export default function Clusters() {
+  const [isAdding, setAdding] = useState(false);
+  const query = useQuery({
+    queryKey: ["clusters"],
+    refetchInterval: 2000,
+    queryFn: async ({ signal }) =>
+      (await clusters.listClusters({ pageSize: 200 }, { signal })).clusters,
+  });
+  return (
+    <Page
+      title="Clusters"
+      lede="Where actions run. Each cluster has one agent, which dials out to here; nothing dials in."
+      actions={
+        <button type="button" className="primary" onClick={() => setAdding(true)}>
+          Add a cluster
+        </button>
+      }
+    >
+      <Loaded query={query}>
+        {(found) =>
+          found.length === 0 ? (
+            <Empty title="No cluster yet">
+              <p>
+                Actions wait until there is one. Add a cluster, and its agent appears here by
+                itself.
+              </p>
+              <p className="actions">
+                <button type="button" className="primary" onClick={() => setAdding(true)}>
+                  Add a cluster
+                </button>
+              </p>
+            </Empty>
+          ) : (
+            <div className="stack">
+              {poolsOf(found).map(([pool, members]) => (
+                <section key={pool} aria-label={`Pool ${pool || "default"}`} className="stack">
+                  <h2>
+                    {pool || "default pool"}{" "}
+                    <span className="quiet">
+                      {members.filter((each) => each.state === "ready").length} of {members.length}{" "}
+                      ready
+                    </span>
+                  </h2>
+                  <div className="cards">
+                    {members.map((cluster) => (
+                      <Card key={cluster.name} cluster={cluster} />
+                    ))}
+                  </div>
+                </section>
+              ))}
+            </div>
+          )
+        }
+      </Loaded>
+      {isAdding && <AddCluster onClose={() => setAdding(false)} />}
+    </Page>
+  );
+}
+
+function poolsOf(found: readonly Cluster[]): [string, Cluster[]][] {
+  const pools = new Map<string, Cluster[]>();
+  for (const cluster of found)
+    pools.set(cluster.pool, [...(pools.get(cluster.pool) ?? []), cluster]);
+  return [...pools].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function Card({ cluster }: { cluster: Cluster }) {
+  const { load } = cluster;
+  const busy = load?.leased ?? 0;
+  const slots = busy + (load?.slots ?? 0);
+  useNow();
+  return (
+    <article className="card" aria-label={cluster.name}>
+      <header>
+        <h3>
+          <To to={`/v2/admin/clusters/${encodeURIComponent(cluster.name)}`}>{cluster.name}</To>
+        </h3>
+        <ClusterState state={cluster.state} />
+      </header>
+      <div>
+        <div className="meter" role="img" aria-label={`${busy} of ${slots} slots are taken`}>
+          <span style={{ width: `${slots === 0 ? 0 : (busy / slots) * 100}%` }} />
+        </div>
+        <p className="quiet num hint">
+          {busy} of {slots} slots taken
+          {load && load.unaccepted > 0 ? `, ${load.unaccepted} not accepted yet` : ""}
+        </p>
+      </div>
+      <p className="quiet hint">
+        {cluster.seenAt === undefined ? (
+          "Its agent has never connected."
+        ) : (
+          <>
+            heard <Ago at={msOf(cluster.seenAt)} /> · {cluster.agent?.software || "unknown agent"} ·
+            session {String(cluster.epoch)}
+          </>
+        )}
+      </p>
+      {cluster.cloned !== "" && (
+        <p className="error-line hint">
+          Two agents used its identity; {cluster.cloned} was refused.
+        </p>
+      )}
+    </article>
+  );
+}

@@ -1,0 +1,208 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { client } from "../api/clients";
+import { usePaged } from "../api/paged";
+import { SecretService as FlyteSecretService } from "../gen/flyteidl2/secret/secret_pb";
+import { type Secret, SecretService } from "../gen/shared/idl/platform/v1/secret_pb";
+import { msOf } from "../model/time";
+import { Act } from "../parts/Act";
+import { Ago } from "../parts/basics";
+import { Confirm } from "../parts/Confirm";
+import { List } from "../parts/List";
+import { Page } from "../parts/Page";
+import { Empty } from "../parts/states";
+import { type Place, usePath } from "../shell/url";
+
+const platform = client(SecretService);
+const flyte = client(FlyteSecretService);
+
+/** Secrets that tasks of a project can be given. Their values are written, and shown nowhere. */
+export default function Secrets() {
+  const place = usePath<"project" | "domain">();
+  const [isNew, setNew] = useState(false);
+  const list = usePaged<Secret>(["secrets", place], async (pageToken, signal) => {
+    const all = await Promise.all([
+      pageToken === "" ? platform.listSecrets({ pageSize: 200 }, { signal }) : undefined,
+      platform.listSecrets({ pageSize: 200, pageToken, ...place }, { signal }),
+    ]);
+    const ofOrg = (all[0]?.secrets ?? []).filter(
+      (secret) => secret.project === "" && (secret.domain === "" || secret.domain === place.domain),
+    );
+    return { rows: [...ofOrg, ...(all[1]?.secrets ?? [])], next: all[1]?.nextPageToken ?? "" };
+  });
+  const add = (
+    <button type="button" className="primary" onClick={() => setNew(true)}>
+      Create a secret
+    </button>
+  );
+  return (
+    <Page
+      title="Secrets"
+      lede="What tasks here may be given: secrets of this project, of its domain and of the org. Values are never shown."
+      actions={add}
+    >
+      <List
+        label="Secrets"
+        list={list}
+        keyOf={(secret) => `${secret.domain}/${secret.project}/${secret.name}`}
+        empty={
+          <Empty title="No secret yet">
+            <p>
+              A task asks for one with <code>secrets=flyte.Secret("NAME")</code>.
+            </p>
+            <p className="actions">{add}</p>
+          </Empty>
+        }
+        columns={[
+          { name: "Secret", cell: (secret) => <strong>{secret.name}</strong> },
+          { name: "Scope", cell: scopeOf },
+          { name: "Type", cell: (secret) => secret.type.replaceAll("_", " ") },
+          { name: "Values", align: "right", cell: (secret) => String(secret.version) },
+          { name: "Clusters", cell: (secret) => secret.clusters.replaceAll("_", " ") },
+          { name: "Changed", cell: (secret) => <Ago at={msOf(secret.updatedAt)} /> },
+          { name: "By", cell: (secret) => secret.createdBy },
+          {
+            name: "Change",
+            hidden: true,
+            cell: (secret) => (
+              <span className="tags">
+                <Replace secret={secret} />
+                <Act
+                  label="Delete"
+                  verb="Delete"
+                  title={`Delete ${secret.name}?`}
+                  says="Attempts that start from now on do not get it. This cannot be undone."
+                  typed={secret.name}
+                  run={() =>
+                    flyte.deleteSecret({
+                      id: {
+                        name: secret.name,
+                        organization: "",
+                        domain: secret.domain,
+                        project: secret.project,
+                      },
+                    })
+                  }
+                />
+              </span>
+            ),
+          },
+        ]}
+      />
+      {isNew && <Create place={place} onClose={() => setNew(false)} />}
+    </Page>
+  );
+}
+
+function scopeOf(secret: Secret): string {
+  if (secret.project !== "") return "this project";
+  return secret.domain !== "" ? `domain ${secret.domain}` : "the org";
+}
+
+/** A field whose text is not shown, and that no password manager offers to keep. */
+function ValueField({ value, set }: { value: string; set: (value: string) => void }) {
+  return (
+    <label>
+      Value
+      <input
+        type="password"
+        required
+        autoComplete="off"
+        data-1p-ignore="true"
+        value={value}
+        onChange={(event) => set(event.target.value)}
+      />
+      <span className="hint">It is sealed at once; nobody can read it here again.</span>
+    </label>
+  );
+}
+
+function Replace({ secret }: { secret: Secret }) {
+  const [isOpen, setOpen] = useState(false);
+  const [value, setValue] = useState("");
+  const queries = useQueryClient();
+  return (
+    <>
+      <button
+        type="button"
+        className="small"
+        aria-label={`Replace ${secret.name}`}
+        onClick={() => setOpen(true)}
+      >
+        Replace
+      </button>
+      {isOpen && (
+        <Confirm
+          title={`Replace the value of ${secret.name}`}
+          verb="Replace"
+          onClose={() => {
+            setOpen(false);
+            setValue("");
+          }}
+          run={async () => {
+            const { name, project, domain } = secret;
+            await platform.rotateSecret({
+              name,
+              project,
+              domain,
+              value: new TextEncoder().encode(value),
+            });
+            await queries.invalidateQueries({ queryKey: ["secrets"] });
+          }}
+        >
+          <p>Attempts that start from now on get the new value.</p>
+          <ValueField value={value} set={setValue} />
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+function Create({ place, onClose }: { place: Place; onClose: () => void }) {
+  const [name, setName] = useState("");
+  const [value, setValue] = useState("");
+  const [scope, setScope] = useState("project");
+  const queries = useQueryClient();
+  return (
+    <Confirm
+      title="Create a secret"
+      verb="Create"
+      command={`flyte create secret ${name || "NAME"}`}
+      onClose={onClose}
+      run={async () => {
+        await flyte.createSecret({
+          id: {
+            name,
+            organization: "",
+            domain: scope === "org" ? "" : place.domain,
+            project: scope === "project" ? place.project : "",
+          },
+          secretSpec: { value: { case: "stringValue", value } },
+        });
+        await queries.invalidateQueries({ queryKey: ["secrets"] });
+      }}
+    >
+      <label>
+        Name
+        <input
+          type="text"
+          required
+          value={name}
+          autoComplete="off"
+          onChange={(event) => setName(event.target.value)}
+        />
+      </label>
+      <ValueField value={value} set={setValue} />
+      <label>
+        For
+        <select value={scope} onChange={(event) => setScope(event.target.value)}>
+          <option value="project">
+            {place.project} / {place.domain}
+          </option>
+          <option value="domain">all projects in {place.domain}</option>
+          <option value="org">the whole org</option>
+        </select>
+      </label>
+    </Confirm>
+  );
+}
