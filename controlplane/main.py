@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
-from controlplane.api.convert.notifications import RunSpecReader
 from controlplane.api.convert.produced_artifacts import parse_produced
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.convert.triggers import build_run
@@ -50,6 +49,7 @@ from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.loops.triggers import INSTANTS, LAG, TriggerScheduler
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
+from controlplane.notifying import make_callback_routes, make_notifying
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
@@ -64,7 +64,7 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import TRIES, Deliveries, make_senders
+from controlplane.usecases.deliveries import TRIES
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
@@ -76,9 +76,9 @@ from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
-from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.senders import make_senders
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.tasks import Tasks
 from controlplane.usecases.tracked_runs import TrackedRuns
@@ -130,7 +130,15 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
 
     cache_checks = CacheChecks(database, blobs, clock)
     recoveries = Recoveries(database, blobs, clock)
-    actions = Actions(database, feeds, clock, cache_checks=cache_checks, recoveries=recoveries)
+    senders = make_senders(settings.notifications)
+    actions = Actions(
+        database,
+        feeds,
+        clock,
+        cache_checks=cache_checks,
+        recoveries=recoveries,
+        require_webhook=senders.webhooks.require_address,
+    )
     secret_keys = read_secret_keys(settings.secret_keys)
     secrets = Secrets(database, clock, secret_keys, list_named_secrets)
     tasks = Tasks(database, clock)
@@ -158,9 +166,10 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public_url=settings.listeners.public_url,
     )
     settings_of_runs = ScopedSettings(database, clock, base=blobs.base)
-    senders = make_senders(settings.notifications)
-    sealed_configs = SealedConfigs(lambda: secret_keys)
-    deliveries = Deliveries(loop_database, clock, RunSpecReader(), senders, sealed_configs)
+    notifying = make_notifying(
+        settings, loop_database, clock, senders=senders, secret_keys=secret_keys, keys=keys
+    )
+    deliveries = notifying.deliveries
     runs = Runs(
         database,
         feeds,
@@ -253,7 +262,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             Explanations(database, clock),
         ),
         find_blob_origin=data.find_link_origin,
-        routes=[*health.routes(), *SignedBlobs(blobs, keys, clock).routes()],
+        routes=[
+            *health.routes(),
+            *SignedBlobs(blobs, keys, clock).routes(),
+            *make_callback_routes(actions, keys, clock),
+        ],
         logins=logins,
     )
     link_service = AgentLinkService(
@@ -333,7 +346,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster_token=settings.tenant.cluster_token,
         )
         await secrets.require_keys()
-        await sealed_configs.require_keys(loop_database)
+        await notifying.configs.require_keys(loop_database)
         if logins is not None:
             await logins.prepare()
         if agent_access is not None:

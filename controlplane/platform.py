@@ -33,7 +33,6 @@ from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
 from controlplane.usecases.clusters import Clusters
-from controlplane.usecases.deliveries import Senders, make_senders
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
@@ -52,6 +51,7 @@ from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.senders import Senders, make_senders
 from controlplane.usecases.token_families import TokenFamilies
 from controlplane.usecases.trigger_reader import TriggerReader
 from shared.kit.clock import Clock

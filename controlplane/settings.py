@@ -244,7 +244,7 @@ class BlobSettings:
     signing_key: SecretText = setting(
         "VOLARY_BLOB_SIGNING_KEY",
         kinds.secret(at_least=32),
-        "Signs the URLs of a `file:` store. The same on every replica.",
+        "Signs the URLs of a `file:` store, and the addresses that answer conditions. The same on every replica.",
     )
     s3: S3Options = field(default_factory=S3Options)
 

@@ -39,11 +39,11 @@ from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
-from controlplane.usecases.deliveries import make_senders
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
+from controlplane.usecases.senders import make_senders
 from shared.kit.clock import Clock
 from shared.kit.settings import read
 from shared.model.ids import OrgName

@@ -106,6 +106,7 @@ class ConditionInfo:
 
     literal_type: bytes  # flyteidl2.core.LiteralType
     timeout: timedelta | None
+    webhook: str = ""  # address that is told of the condition; the content is in the spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

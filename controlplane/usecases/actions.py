@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -82,7 +82,10 @@ class Actions:
         *,
         cache_checks: CacheChecks,
         recoveries: Recoveries,
+        require_webhook: Callable[[str, str], None],
     ) -> None:
+        """``require_webhook`` raises InvalidError for an address that is never sent to."""
+        self._require_webhook = require_webhook
         self._database = database
         self._recoveries = recoveries
         self._feeds = feeds
@@ -122,6 +125,8 @@ class Actions:
         AlreadyExistsError (same name, other content), UnavailableError.
         """
         caller.require(Permission.ACTION_ENQUEUE, new.key.run.project, new.key.run.domain)
+        if new.condition is not None and new.condition.webhook:
+            self._require_webhook(new.condition.webhook, "condition.webhook.url")
         request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
             if new.cache is not None:

@@ -27,24 +27,21 @@ from controlplane.core.notifications import (
     Notifications,
     Rule,
     Webhook,
-    fields_of,
     is_reported,
     pause_values,
     render_email,
-    render_url,
     render_webhook,
     run_values,
     target_of,
 )
 from controlplane.core.webhook_signatures import sign
-from controlplane.outbound.mail import Mail
 from controlplane.outbound.results import Sent, failed, refused
-from controlplane.outbound.settings import NotificationSettings
-from controlplane.outbound.webhooks import Webhooks
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.notify import deliveries as store, named as named_store
 from controlplane.store.notify.deliveries import ClaimedDelivery, NewDelivery, PhaseEvent
+from controlplane.usecases.callbacks import CallbackAddresses
 from controlplane.usecases.sealed_configs import SealedConfigs
+from controlplane.usecases.senders import Senders
 from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -94,6 +91,12 @@ class SpecReader(Protocol):
     def prompt(self, condition: bytes) -> Prompt:
         """Return what a ConditionAction asks."""
 
+    def webhook(self, condition: bytes, callback_url: str) -> Webhook | None:
+        """Return the request that tells of a ConditionAction; None if it has no webhook."""
+
+    def timeout(self, condition: bytes) -> timedelta | None:
+        """Return how long a ConditionAction waits; None: for as long as its run."""
+
 
 class Deliveries:
     """Use cases of the loop that delivers notifications."""
@@ -103,9 +106,12 @@ class Deliveries:
         database: Database,
         clock: Clock,
         reader: SpecReader,
-        senders: "Senders",
+        *,
+        senders: Senders,
         sealed: SealedConfigs,
+        callbacks: CallbackAddresses,
     ) -> None:
+        self._callbacks = callbacks
         self._sealed = sealed
         self._database = database
         self._clock = clock
@@ -165,6 +171,8 @@ class Deliveries:
     def _make(self, event: PhaseEvent, named: "_Found") -> Iterator[NewDelivery]:
         if event.run_spec is None:
             return
+        if event.condition is not None:
+            yield from self._make_of_condition(event, event.condition)
         notifications = self._notifications(event.run_spec)
         rules: Sequence[Rule] = notifications.rules
         if notifications.name:
@@ -176,6 +184,17 @@ class Deliveries:
         for number, each in enumerate(rules):
             if is_reported(event.phase, each):
                 yield from self._make_of_rule(event, number, each, named)
+
+    def _make_of_condition(self, event: PhaseEvent, condition: bytes) -> Iterator[NewDelivery]:
+        webhook = self._reader.webhook(condition, "")
+        if webhook is not None:
+            yield NewDelivery(
+                id=new_uuid(self._clock.now()),
+                event=event,
+                rule=store.CONDITION_RULE,
+                channel=Channel.WEBHOOK,
+                target=target_of(webhook.url),
+            )
 
     def _make_of_rule(
         self, event: PhaseEvent, number: int, rule: Rule, named: "_Found"
@@ -231,6 +250,8 @@ class Deliveries:
         return Tried.ENDED if sent.is_delivered or sent.is_final else Tried.FAILED
 
     async def _send(self, org: OrgName, claimed: ClaimedDelivery, config: NamedRow | None) -> Sent:
+        if claimed.rule == store.CONDITION_RULE:
+            return await self._send_of_condition(org, claimed)
         content: Rule | DeliveryConfig | None = None
         if config is not None:
             try:
@@ -257,6 +278,19 @@ class Deliveries:
                     return refused(f"the rule has no {claimed.channel.name.lower()}")
         except InvalidError as error:
             return refused(str(error))
+
+    async def _send_of_condition(self, org: OrgName, claimed: ClaimedDelivery) -> Sent:
+        """Tell a condition's webhook of it, with an address that answers it."""
+        timeout = self._reader.timeout(claimed.spec)
+        url = self._callbacks.make(
+            org, claimed.action, claimed.action_id, now=self._clock.now(), timeout=timeout
+        )
+        webhook = self._reader.webhook(claimed.spec, url)
+        if webhook is None:
+            return refused("the condition has no webhook that this release can read")
+        key = str(claimed.id)
+        signed = sign((), key, webhook.body.encode(), self._clock.now())
+        return await self._senders.webhooks.send(webhook, {"Idempotency-Key": key, **signed})
 
     def _values(self, org: OrgName, claimed: ClaimedDelivery) -> Mapping[str, str]:
         if claimed.phase is not Phase.PAUSED:
@@ -334,33 +368,6 @@ class _Found:
 
     rules: Mapping[str, NamedRule]
     configs: Mapping[str, NamedRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Senders:
-    """Senders of webhooks and mail; they know what this installation never sends."""
-
-    webhooks: Webhooks
-    mail: Mail
-
-    def require(
-        self, content: "Rule | DeliveryConfig", field: str, phases: frozenset[Phase] = ENDS
-    ) -> None:
-        """Raise InvalidError for a receiver that this installation never sends to."""
-        if content.webhook is not None:
-            example = render_url(content.webhook.url, dict.fromkeys(fields_of(phases), "x"))
-            self.webhooks.require_address(example, f"{field}.webhook.url")
-        if content.email is not None and not self.mail.is_configured:
-            raise InvalidError(
-                f"{field}.email: this installation sends no mail; use a webhook, or ask its"
-                " operator to set VOLARY_SMTP_HOST"
-            )
-
-
-def make_senders(settings: NotificationSettings) -> Senders:
-    """Return senders; close their webhooks when they are used no longer."""
-    webhooks = Webhooks(allow_http=settings.allow_http, allowed=settings.allowed_networks)
-    return Senders(webhooks, Mail(settings))
 
 
 async def _require_named(tx: OrgTx, kind: NamedKind, names: Collection[str], field: str) -> None:

@@ -35,9 +35,9 @@ from controlplane.core.webhook_signatures import (
 )
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.notify import named as store
-from controlplane.usecases.deliveries import Senders
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.sealed_configs import SealedConfigs
+from controlplane.usecases.senders import Senders
 from shared.kit.clock import Clock
 
 _MOST_SHOWN = 20  # names in an error

@@ -11,20 +11,23 @@ from controlplane.outbound.webhooks import TIMEOUT, Webhooks
 from controlplane.store.database import Database
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.cache_checks import CacheChecks
+from controlplane.usecases.callbacks import CallbackAddresses
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import Deliveries, Senders
+from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
+from controlplane.usecases.senders import Senders
 from controlplane.usecases.tasks import Tasks
 from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretBytes
 from shared.secrets.keyrings import AesKey
 
+LINK_KEYS = SigningKeys(current=SigningKey(b"k" * 32))
 SECRET_KEYS = SecretKeys([AesKey(SecretBytes(b"k" * 32))])
 SEALED_CONFIGS = SealedConfigs(lambda: SECRET_KEYS)
 
@@ -36,6 +39,7 @@ def make_actions(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStor
         clock,
         cache_checks=CacheChecks(database, blobs, clock),
         recoveries=Recoveries(database, blobs, clock),
+        require_webhook=Webhooks().require_address,
     )
 
 
@@ -46,6 +50,7 @@ def make_deliveries(
     *,
     webhook_timeout: timedelta = TIMEOUT,
     sealed: SealedConfigs = SEALED_CONFIGS,
+    public_url: str = "http://public",
 ) -> Deliveries:
     settings = settings or NotificationSettings()
     webhooks = Webhooks(
@@ -53,7 +58,14 @@ def make_deliveries(
         allowed=settings.allowed_networks,
         timeout=webhook_timeout,
     )
-    return Deliveries(database, clock, RunSpecReader(), Senders(webhooks, Mail(settings)), sealed)
+    return Deliveries(
+        database,
+        clock,
+        RunSpecReader(),
+        senders=Senders(webhooks, Mail(settings)),
+        sealed=sealed,
+        callbacks=CallbackAddresses(public_url=public_url, keys=LINK_KEYS),
+    )
 
 
 def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:
@@ -62,7 +74,7 @@ def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) 
         clock,
         actions=make_actions(database, feeds, clock, blobs),
         projects=Projects(database, clock),
-        keys=SigningKeys(current=SigningKey(b"k" * 32)),
+        keys=LINK_KEYS,
         public_url="http://public",
     )
     return Runs(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.running import until
@@ -142,3 +143,20 @@ async def test_example_reports_its_error_to_the_given_address(world: World) -> N
     text = json.loads(body)["text"]
     assert text.startswith(f"{ended.run}: FAILED")
     assert "ZeroDivisionError" in text or "by zero" in text
+
+
+async def test_condition_of_the_sdk_is_answered_at_the_address_that_its_webhook_was_sent(
+    world: World,
+) -> None:
+    run = await asyncio.to_thread(
+        world.flyte, "run", "approval.py", "by_webhook", "--url", world.receiver.url
+    )
+    await world.received(1)
+
+    address = json.loads(world.receiver.bodies[0])["answer_to"]
+    async with httpx.AsyncClient() as http:
+        previewed = await http.get(address)
+        answered = await http.post(address, json="yes")
+
+    assert (previewed.status_code, answered.status_code) == (405, 200)
+    assert await world.api.result(action_id(run.run)) == ["it said yes"]

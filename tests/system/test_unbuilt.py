@@ -3,16 +3,12 @@
 from pathlib import Path
 
 import pytest
-from connectrpc.code import Code
-from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
 from flyteidl2.common.phase_pb2 import ActionPhase
-from flyteidl2.core.types_pb2 import LiteralType, SimpleType
-from flyteidl2.workflow.run_definition_pb2 import ConditionAction, ConditionWebhook
 from google.protobuf.json_format import MessageToDict
 
-from tests.system.api_client import ApiClient, refusal
+from tests.system.api_client import ApiClient
 from tests.system.commands import Flyte
-from tests.system.enqueues import make_action, running_parent, sleep_spec
+from tests.system.enqueues import sleep_spec
 
 UNBUILT = Path(__file__).parent / "unbuilt"
 
@@ -82,20 +78,3 @@ async def test_pod_template_primary_container_runs(api: ApiClient) -> None:
     assert MessageToDict(template.k8s_pod.pod_spec) == pod
 
     assert await api.result(await api.start(spec, name="you")) == ["Hello, you!"]
-
-
-async def test_webhook_is_rejected_as_unimplemented(api: ApiClient) -> None:
-    async with running_parent(api) as parent:
-        action = await make_action(api, parent, "asks", sleep_spec())
-        action.condition.CopyFrom(
-            ConditionAction(
-                name="approve",
-                type=LiteralType(simple=SimpleType.BOOLEAN),
-                webhook=ConditionWebhook(url="https://example.com/hook"),
-            )
-        )
-
-        code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=action)))
-
-        assert code is Code.INVALID_ARGUMENT
-        assert "webhook" in message

@@ -32,9 +32,12 @@ from controlplane.core.actions import (
 )
 from controlplane.core.caching import CacheRequest
 from controlplane.core.errors import InvalidError
+from controlplane.core.notifications import MAX_URL
 from shared.model.ids import ROOT
 from shared.model.phases import Phase
 from shared.model.reports import MAX_MESSAGE_BYTES, Failure, FailureKind
+
+MAX_PAYLOAD_BYTES = 64 * 1024
 
 _MOST_CODE = 200
 _TRACE_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
@@ -146,12 +149,15 @@ def _parse_condition(message: ConditionAction) -> _KindFields:
     kind: LiteralType = message.type
     if kind.WhichOneof("type") != "simple" or kind.simple not in _SIGNALLED_TYPES:
         raise InvalidError("condition.type: must be a boolean, an integer, a float or a string")
+    webhook = ""
     if message.HasField("webhook"):
-        # Not "unimplemented": the SDK in a task would retry that for ever.
-        raise InvalidError(
-            "condition.webhook: this release does not call webhooks; leave it out, and answer with"
-            " `flyte signal condition`"
-        )
+        webhook = parse_text(message.webhook.url, "condition.webhook.url", most=MAX_URL)
+        if not webhook:
+            raise InvalidError("condition.webhook.url: is empty; give an https:// address")
+        if message.webhook.payload.ByteSize() > MAX_PAYLOAD_BYTES:
+            raise InvalidError(
+                f"condition.webhook.payload: must have at most {MAX_PAYLOAD_BYTES} bytes"
+            )
     timeout = None
     if message.HasField("timeout"):
         timeout = parse_duration(message.timeout, "condition.timeout") or None
@@ -160,6 +166,8 @@ def _parse_condition(message: ConditionAction) -> _KindFields:
         spec=parse_condition_spec(message),
         info=TaskInfo(short_name=parse_label(message.name)),
         condition=ConditionInfo(
-            literal_type=kind.SerializeToString(deterministic=True), timeout=timeout
+            literal_type=kind.SerializeToString(deterministic=True),
+            timeout=timeout,
+            webhook=webhook,
         ),
     )

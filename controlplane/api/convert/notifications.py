@@ -1,5 +1,9 @@
 """Parses the notification rules of a RunSpec, and what a condition asks."""
 
+import json
+from datetime import timedelta
+from typing import Any
+
 from flyteidl2.notification.definition_pb2 import (
     EmailDeliveryTemplate,
     HttpMethod,
@@ -7,8 +11,10 @@ from flyteidl2.notification.definition_pb2 import (
 )
 from flyteidl2.task.run_pb2 import InlineRule, RunSpec
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, ConditionPromptType
+from google.protobuf.json_format import MessageToDict
 
 from controlplane.api.convert.strings import parse_text
+from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core.errors import InvalidError
 from controlplane.core.notifications import (
     MOST_RULES,
@@ -26,6 +32,8 @@ from shared.model.phases import Phase
 
 _FIELD = "run_spec.notification_rules"
 _METHOD = "HTTP_METHOD_"
+CALLBACK_FIELD = "{callback_uri}"
+_EXACT_INTEGERS = 2**53
 
 
 def parse_notifications(settings: RunSpec) -> Notifications:
@@ -54,6 +62,36 @@ class RunSpecReader:
             description=message.description,
             prompt_type=_render_prompt_type(message.prompt_type),
         )
+
+    def webhook(self, condition: bytes, callback_url: str) -> Webhook | None:
+        message = ConditionAction.FromString(condition)
+        if not message.HasField("webhook"):
+            return None
+        payload = MessageToDict(message.webhook.payload)
+        return Webhook(
+            url=message.webhook.url,
+            headers={"Content-Type": "application/json"},
+            body=json.dumps(_with_callback(payload, callback_url)),
+        )
+
+    def timeout(self, condition: bytes) -> timedelta | None:
+        message = ConditionAction.FromString(condition)
+        return parse_duration(message.timeout, "timeout") or None
+
+
+def _with_callback(value: Any, url: str) -> Any:
+    """Return the payload with the address in place of each ``{callback_uri}`` in its strings."""
+    match value:
+        case str():
+            return value.replace(CALLBACK_FIELD, url)
+        case dict():
+            return {name: _with_callback(each, url) for name, each in value.items()}
+        case list():
+            return [_with_callback(each, url) for each in value]
+        case float() if value.is_integer() and abs(value) < _EXACT_INTEGERS:
+            return int(value)  # a Struct has no integers, and the author wrote one
+        case _:
+            return value
 
 
 def _render_prompt_type(number: int) -> str:

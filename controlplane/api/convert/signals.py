@@ -1,5 +1,10 @@
 """Parses answers to conditions, and checks them against the type the condition waits for."""
 
+import json
+import math
+from collections.abc import Mapping
+from typing import NoReturn
+
 from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.workflow.run_service_pb2 import EventPayload
@@ -21,6 +26,18 @@ _GIVEN = {
     "float_value": "float_value",
     "string_value": "string_value",
 }
+_PAYLOAD: Mapping[type, str] = {
+    bool: "bool_value",
+    int: "int_value",
+    float: "float_value",
+    str: "string_value",
+}
+_EXAMPLES = {
+    "boolean": "true",
+    "integer": "7",
+    "float_value": "0.5",
+    "string_value": '"yes"',
+}
 _WORDS = {
     "boolean": "a boolean",
     "integer": "an integer",
@@ -37,6 +54,34 @@ def parse_payload(message: EventPayload, condition: ActionDetail) -> bytes:
     if field == "integer" and _field_of(condition) == "float_value":
         field, value = "float_value", float(value)  # 3 is a float as well
     return parse_value(Literal(scalar=Scalar(primitive=Primitive(**{field: value}))), condition)
+
+
+def parse_json(body: bytes, condition: ActionDetail) -> bytes:
+    """Build the literal from a JSON value, such as ``true``; InvalidError; see :func:`parse_value`."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(
+            f"the body is no JSON value; send {_WORDS[_field_of(condition)]}, such as"
+            f" {_EXAMPLES[_field_of(condition)]}"
+        ) from error
+    kind = next((kind for kind in (bool, int, float, str) if type(value) is kind), None)
+    if kind is None:
+        raise InvalidError(
+            f"the condition waits for {_WORDS[_field_of(condition)]}, not for an object, a list"
+            " or null"
+        )
+    if kind is int and not -(2**63) <= value < 2**63:
+        raise InvalidError("the integer has more than 64 bits")
+    if kind is str and "\0" in value:
+        raise InvalidError("the string has a NUL character, which cannot be stored")
+    if kind is float and not math.isfinite(value):
+        raise InvalidError("the float is too large for 64 bits")
+    return parse_payload(EventPayload(**{_PAYLOAD[kind]: value}), condition)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def parse_value(message: Literal, condition: ActionDetail) -> bytes:

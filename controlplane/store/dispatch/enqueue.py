@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.actions import ActionType
+from controlplane.core.notifications import mask_of
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.admit import Admission, Admitted, Answer, Enqueue, Enqueued, admit
@@ -30,6 +31,9 @@ from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId
 from shared.model.phases import Phase
 
+_PAUSED = mask_of(frozenset({Phase.PAUSED}))
+"""Phases to record of a condition that calls a webhook."""
+
 _INSERT = statement(f"""
 {given(
     id="uuid", run_id="uuid", name="text", parent="text", type="smallint", spec="bytea",
@@ -40,18 +44,20 @@ _INSERT = statement(f"""
     output_uri="text", error_code="text", error_kind="smallint", error_message="text",
     error_recoverable="boolean", condition_type="bytea", cache_status="smallint",
     cached_from="jsonb", value="bytea", recovered_from="text", cache_serialized="boolean",
+    notify="smallint",
 )}
 INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name, cache_key,
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
-                     condition_type, cache_status, cached_from, value, recovered_from, cache_serialized)
+                     condition_type, cache_status, cached_from, value, recovered_from, cache_serialized,
+                     notify)
 SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
        n.condition_type, n.cache_status, n.cached_from, n.value, n.recovered_from,
-       n.cache_serialized
+       n.cache_serialized, n.notify
 FROM n
 CROSS JOIN LATERAL (
     SELECT p.id, p.phase FROM actions p
@@ -188,6 +194,7 @@ async def insert(
                 for each in admitted
             ],
             "cache_serialized": [each.is_serialized for each in admitted],
+            "notify": [_PAUSED if a.condition and a.condition.webhook else 0 for a in actions],
             "now": now,
         },
     )

@@ -26,6 +26,8 @@ from shared.model.ids import (
 )
 from shared.model.phases import Phase
 
+CONDITION_RULE = -1
+"""Number of the rule of a condition's own webhook."""
 CLAIMED_FOR = timedelta(minutes=1)
 """Longer than any try takes; then a delivery of a replica that stopped is tried again."""
 
@@ -45,10 +47,14 @@ WITH page AS MATERIALIZED (
     SELECT org, action_id, phase, run_id FROM phase_events WHERE org = :org
     ORDER BY action_id, phase LIMIT :most FOR UPDATE SKIP LOCKED
 )
-SELECT p.action_id, p.phase, p.run_id, r.project, r.domain, s.body AS run_spec
+SELECT p.action_id, p.phase, p.run_id, r.project, r.domain, s.body AS run_spec,
+       t.body AS condition
 FROM page p
 LEFT JOIN runs r ON r.org = p.org AND r.run_id = p.run_id
 LEFT JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
+LEFT JOIN actions a
+  ON p.phase = 9 AND a.org = p.org AND a.id = p.action_id AND a.type = 3 AND a.notify <> 0
+LEFT JOIN specs t ON t.org = a.org AND t.digest = a.spec
 """)
 
 _DELETE_EVENTS = statement(f"""
@@ -138,6 +144,7 @@ class PhaseEvent:
     action: UUID
     phase: Phase
     run_spec: bytes | None
+    condition: bytes | None = None  # spec of a condition that calls a webhook of its own
     project: str = ""
     domain: str = ""
 
@@ -187,6 +194,7 @@ async def lock_events(tx: OrgTx, *, most: int) -> Sequence[PhaseEvent]:
             action=row.action_id,
             phase=parse_enum(row.phase, Phase.UNKNOWN),
             run_spec=row.run_spec,
+            condition=row.condition,
             project=row.project or "",
             domain=row.domain or "",
         )

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.api import services as api
 from controlplane.api.attempt_calls import Lineage
+from controlplane.api.convert.signals import parse_json
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.resources.server import ResourceApi
@@ -49,6 +51,7 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link.forwarded_calls import Agents
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
+from controlplane.outbound.webhooks import Webhooks
 from controlplane.platform import make_platform
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.claim import claim
@@ -59,6 +62,7 @@ from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
+from controlplane.usecases.callbacks import Callbacks
 from controlplane.usecases.data import Data
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
@@ -80,6 +84,7 @@ from controlplane.usecases.triggers import Triggers
 from controlplane.web import openapi
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
+from controlplane.web.callbacks import CallbackRoutes
 from controlplane.web.console import BuiltConsole, Console, find_release
 from controlplane.web.health import Health
 from controlplane.web.http_limits import HttpLimits
@@ -100,6 +105,7 @@ from tests.integration.runs import SECRET_KEYS, make_deliveries
 from tests.running import running
 
 ORG = OrgName("acme")
+LOCAL = ip_network("127.0.0.1/32")
 CLUSTER = ClusterName("local")
 PROJECT = "flytesnacks"
 DOMAIN = "development"
@@ -256,7 +262,14 @@ async def open_api(
     )
     cache_checks = CacheChecks(database, blobs, clock)
     recoveries = Recoveries(database, blobs, clock)
-    actions = Actions(database, feeds, clock, cache_checks=cache_checks, recoveries=recoveries)
+    actions = Actions(
+        database,
+        feeds,
+        clock,
+        cache_checks=cache_checks,
+        recoveries=recoveries,
+        require_webhook=Webhooks(allow_http=True, allowed=[LOCAL]).require_address,
+    )
     projects, tasks = Projects(database, clock), Tasks(database, clock)
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
@@ -338,6 +351,7 @@ async def open_api(
                 data.find_link_origin,
             ).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
+            *CallbackRoutes(Callbacks(actions, keys, clock, parse_json)).routes(),
             *openapi.routes(),
         ],
         origin_check=OriginCheck("http://public"),

@@ -120,7 +120,6 @@ HELD: Mapping[_Field, _Make] = {
 
 IN_VALUES = "a value of a task: only the task, or its agent's signer within the org, reads it"
 NOT_READ = "ignored by this release"
-REFUSED = "refused by this release, whatever it is"
 IN_POD = "a path within the task's own pod"
 FOR_BROWSERS = "a link that is shown, and never opened here"
 
@@ -147,11 +146,13 @@ OTHER_FIELDS: Mapping[_Field, str] = {
         "an address of the receiver, which only the guard of outbound requests opens"
     ),
     ("flyteidl2.task.OutputReferences", "report_uri"): NOT_READ,
-    ("flyteidl2.workflow.ConditionWebhook", "url"): REFUSED,
     **{
         ("flyteidl2.core.LogContext", field): "of an action that a program reports; not kept"
         for field in ("pod_name_prefix", "pod_name_prefixes")
     },
+    ("flyteidl2.workflow.ConditionWebhook", "url"): (
+        "an address of the receiver, which only the guard of outbound requests opens"
+    ),
     ("flyteidl2.workflow.LiteralsToLaunchFormJsonRequest", "literals_uri"): (
         "read only if it is that of the inputs of the action that the request names"
     ),

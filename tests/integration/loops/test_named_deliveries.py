@@ -17,10 +17,10 @@ from controlplane.core.errors import NotReadyError, UnfitDatabaseError
 from controlplane.core.named_notifications import DeliveryConfig, NamedKind, NamedRule
 from controlplane.core.notifications import DeliveryState, Email, Webhook
 from controlplane.core.runs import NewRun
-from controlplane.usecases.deliveries import make_senders
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
+from controlplane.usecases.senders import make_senders
 from shared.kit.secrets import SecretBytes
 from shared.model.phases import Phase
 from shared.secrets.keyrings import AesKey

@@ -23,3 +23,14 @@ async def impatient() -> str:
     except flyte.errors.ConditionTimedoutError:
         return "nobody answered"
     return "answered"
+
+
+@env.task
+async def by_webhook(url: str) -> str:
+    condition = await flyte.new_condition.aio(
+        "approve",
+        prompt="Go on?",
+        data_type=str,
+        webhook=flyte.ConditionWebhook(url=url, payload={"answer_to": "{callback_uri}"}),
+    )
+    return f"it said {await condition.wait.aio()}"
