@@ -47,6 +47,7 @@ from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
@@ -100,7 +101,9 @@ def make_platform(
             Enrolments(database, clock, AuthoritySet()),
             clock,  # the link's signs
         ),
-        "ExplanationService": ExplanationService(Explanations(database, clock)),
+        "ExplanationService": ExplanationService(
+            Explanations(database, clock, feeds), RunAnalysis(database, clock)
+        ),
         "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
         "LogService": LogService(log_lines),

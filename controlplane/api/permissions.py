@@ -233,6 +233,11 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
     "volary.platform.v1.ExplanationService": {
         "ExplainAction": Permission.ACTION_READ,
         "ListPendingActions": Permission.RUN_READ,
+        "WatchExplanation": Permission.ACTION_READ,
+        "ListAttempts": Permission.ACTION_READ,
+        "ListFailures": Permission.ACTION_READ,
+        "GetCriticalPath": Permission.ACTION_READ,
+        "GetActivity": Permission.ACTION_READ,
     },
     "volary.platform.v1.IdentityProviderService": {
         "CreateIdentityProvider": Permission.IDENTITY_PROVIDER_WRITE,

@@ -38,6 +38,20 @@ PREEMPTED = Failure(
 )
 
 
+CLUSTER_LOST = Failure(
+    code="ClusterLost",
+    kind=FailureKind.SYSTEM,
+    message="The cluster sent no heartbeat for too long; its agent has stopped the attempt.",
+)
+LEASE_LOST = Failure(
+    code="LeaseLost",
+    kind=FailureKind.SYSTEM,
+    message="The cluster's agent no longer has the attempt: its ledger was lost.",
+)
+BY_CONTROL_PLANE = frozenset({CLUSTER_LOST.code, LEASE_LOST.code})
+"""Codes of failures with which the control plane ended an attempt in place of its agent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
     """Counts an action's failures by kind."""

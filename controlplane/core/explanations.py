@@ -27,20 +27,11 @@ from controlplane.core.pending_reasons import (
     BlockedScope,
     PastPendingReason,
     PendingReason,
+    severity,
 )
 from controlplane.core.reason_codes import Reason
 from shared.model.ids import ActionKey
 from shared.model.phases import TERMINAL, Phase
-
-# Of several pending reasons the one to resolve first: capacity is no use without a cluster.
-_MOST_SEVERE = (
-    Reason.NO_CLUSTER,
-    Reason.DEADLOCK,
-    Reason.CASCADE,
-    Reason.QUEUE_LIMIT,
-    Reason.RUN_LIMIT,
-    Reason.NO_CREDIT,
-)
 
 _BY_PHASE: Mapping[Phase, Reason] = {
     Phase.QUEUED: Reason.ACCEPTED_NOT_STARTED,
@@ -311,14 +302,9 @@ def _joined(intervals: Iterable[Interval]) -> Sequence[Interval]:
 
 
 def _first_blocker(pending_reasons: Sequence[PendingReason]) -> Explanation | None:
-    def rank(pending: PendingReason) -> int:
-        if pending.reason in _MOST_SEVERE:
-            return _MOST_SEVERE.index(pending.reason)
-        return len(_MOST_SEVERE)
-
     if not pending_reasons:
         return None
-    found = min(pending_reasons, key=rank)
+    found = min(pending_reasons, key=lambda each: severity(each.reason))
     return Explanation(reason=found.reason, message=found.message)
 
 

@@ -14,6 +14,16 @@ from controlplane.core.queues import Queue
 from controlplane.core.reason_codes import Reason
 from shared.model.ids import OrgName
 
+# Of several pending reasons the one to resolve first: capacity is no use without a cluster.
+_MOST_SEVERE = (
+    Reason.NO_CLUSTER,
+    Reason.DEADLOCK,
+    Reason.CASCADE,
+    Reason.QUEUE_LIMIT,
+    Reason.RUN_LIMIT,
+    Reason.NO_CREDIT,
+)
+
 
 class BlockedKind(IntEnum):
     """Kinds of scopes that a pending reason applies to; the store has the numbers."""
@@ -105,6 +115,11 @@ class OrgUse:
     queues: Sequence[QueueUse] = ()
     runs: Sequence[RunUse] = ()
     cascades: Sequence[RunCascade] = ()
+
+
+def severity(reason: Reason) -> int:
+    """Return the position of a reason among several: that with the least is to be resolved first."""
+    return _MOST_SEVERE.index(reason) if reason in _MOST_SEVERE else len(_MOST_SEVERE)
 
 
 def find(use: OrgUse) -> Mapping[BlockedScope, PendingReason]:

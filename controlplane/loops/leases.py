@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from controlplane.core.attempts import CLUSTER_LOST, LEASE_LOST
 from controlplane.core.link_timings import LinkTimings
 from controlplane.loops.periodic import isolated, run_periodically
 from controlplane.store.database import Database
@@ -31,7 +32,7 @@ from controlplane.store.notify.changes import lock_free_runs, notify_work
 from shared.kit.clock import Clock
 from shared.model.ids import ActionId, ClusterName, OrgName
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind, Report
+from shared.model.reports import Report
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +41,6 @@ LEASES_AT_ONCE = 500
 LOCK_TIMEOUT = timedelta(seconds=1)
 
 _START = (OrgName(""), ClusterName(""))
-
-CLUSTER_LOST = Failure(
-    code="ClusterLost",
-    kind=FailureKind.SYSTEM,
-    message="The cluster sent no heartbeat for too long; its agent has stopped the attempt.",
-)
-LEASE_LOST = Failure(
-    code="LeaseLost",
-    kind=FailureKind.SYSTEM,
-    message="The cluster's agent no longer has the attempt: its ledger was lost.",
-)
 
 
 class LeaseExpiry:

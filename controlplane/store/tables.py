@@ -275,6 +275,9 @@ attempts = Table(
     Column("number", Integer, primary_key=True),
     Column("lease_id", Uuid, nullable=False),
     Column("cluster", Text, nullable=False),
+    Column(
+        "epoch", BigInteger, nullable=False, server_default="0"
+    ),  # of the session with the lease
     Column("phase", SmallInteger, nullable=False),
     Column("version", Integer, nullable=False, server_default="0"),  # of the last report applied
     # Its queue and pool and since when it waited, to explain how long it took.

@@ -1,8 +1,10 @@
 """Use cases of explanations: why an action or a run is pending."""
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from controlplane.core.action_timings import DispatchTimings
@@ -11,6 +13,8 @@ from controlplane.core.deadlocks import find_deadlocks, find_spawn_deadlocks
 from controlplane.core.errors import NotFoundError
 from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
 from controlplane.core.pending_reasons import BlockedScope, PendingReason, find
+from controlplane.feeds.feeds import Feeds
+from controlplane.feeds.subscriptions import ChangeSubscription
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import explanations as store
 from controlplane.store.dispatch.deadlocks import list_kept_limits, list_spawned_run_limits
@@ -19,8 +23,11 @@ from controlplane.store.resources.queues import list_full
 from controlplane.store.resources.runs import find_run
 from shared.kit.clock import Clock
 from shared.model.ids import ROOT, ActionKey, RunId, RunKey
+from shared.model.phases import TERMINAL
 
 MOST_PENDING = 100
+WATCH_INTERVAL = timedelta(seconds=5)
+"""Longest time between two explanations of a watched action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +52,11 @@ class ExplainedRun:
 class Explanations:
     """Explains actions and runs to callers with permission to read them."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, feeds: Feeds | None = None) -> None:
+        """Explain; without ``feeds`` a watch looks for changes at intervals only."""
         self._database = database
         self._clock = clock
+        self._feeds = feeds
 
     async def action(self, caller: Caller, action: ActionKey) -> Explained:
         """Explain one action, now and since its enqueue."""
@@ -55,6 +64,36 @@ class Explanations:
         async with self._database.for_org(caller.org) as tx:
             run = await _find_run(tx, action.run)
             return await self._action(tx, run, action)
+
+    async def watch(self, caller: Caller, action: ActionKey) -> AsyncIterator[Explained]:
+        """
+        Yield an action's explanation now and when it may have changed, until it has ended.
+
+        Reasons of waiting change with clusters and queues, too, so it is made again at intervals.
+        """
+        caller.require(Permission.ACTION_READ, action.run.project, action.run.domain)
+        async with AsyncExitStack() as stack:
+            changes: ChangeSubscription | None = None
+            if self._feeds is not None:
+                async with self._database.for_org(caller.org) as tx:
+                    run = await _find_run(tx, action.run)
+                changes = await stack.enter_async_context(
+                    self._feeds.changes(caller.org, run, name=action.name)
+                )
+            sent: Explained | None = None
+            while True:
+                found = await self.action(caller, action)
+                if sent is None or _differ(sent, found):
+                    yield found
+                    sent = found
+                if found.phase in TERMINAL:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WATCH_INTERVAL.total_seconds()):
+                        if changes is None:
+                            await asyncio.Event().wait()
+                        else:
+                            await changes.take()
 
     async def run(self, caller: Caller, run: RunKey) -> ExplainedRun:
         """Explain a run: its root and its pending actions."""
@@ -94,6 +133,16 @@ class Explanations:
             ahead=ahead,
             is_full=timings.queue in await list_full(tx, {timings.queue}),
         )
+
+
+def _differ(before: Explained, after: Explained) -> bool:
+    """Return whether an explanation says something else, apart from how long it lasts."""
+    return (before.phase, before.attempt, before.now, len(before.timeline)) != (
+        after.phase,
+        after.attempt,
+        after.now,
+        len(after.timeline),
+    )
 
 
 async def explain_dispatches(

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
+from controlplane.core.attempts import CLUSTER_LOST, LEASE_LOST
 from controlplane.core.inventory import LeaseRecord, decide_inventory
-from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
 from controlplane.store.dispatch.cascades import PARENT_ENDED
 from controlplane.store.dispatch.dispatches import Accepted
 from controlplane.usecases.agent_sessions import SupersededError

@@ -166,6 +166,15 @@ def render_time(at: datetime | None) -> Timestamp | None:
     return message
 
 
+def render_duration(duration: timedelta | None) -> Duration | None:
+    """Return a duration for a message; None leaves the field unset."""
+    if duration is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(duration)
+    return message
+
+
 def _parse_page_size(size: int) -> int:
     if size < 0:
         raise InvalidError(f"page_size: must not be negative, is {size}")

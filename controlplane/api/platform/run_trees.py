@@ -1,11 +1,13 @@
 """RunTreeService: windows of a run's tree, once or as they change."""
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import timedelta
 
-from google.protobuf.duration_pb2 import Duration
-
-from controlplane.api.platform.conventions import parse_phases, parse_run_key, render_time
+from controlplane.api.platform.conventions import (
+    parse_phases,
+    parse_run_key,
+    render_duration,
+    render_time,
+)
 from controlplane.api.streams import closing
 from controlplane.core import names
 from controlplane.core.caching import CacheStatus
@@ -104,18 +106,10 @@ def _render_fold(counts: FoldCounts) -> pb.TreeFoldCounts:
         fold=pb.TreeFold(group=counts.fold.group, task=counts.fold.task),
         total=sum(counts.phases.values()),
         phases=render_phases(counts.phases),
-        shortest=_render_duration(counts.shortest),
-        median=_render_duration(counts.median),
-        longest=_render_duration(counts.longest),
+        shortest=render_duration(counts.shortest),
+        median=render_duration(counts.median),
+        longest=render_duration(counts.longest),
     )
-
-
-def _render_duration(duration: timedelta | None) -> Duration | None:
-    if duration is None:
-        return None
-    message = Duration()
-    message.FromTimedelta(duration)
-    return message
 
 
 def _render_row(row: TreeRow) -> pb.TreeRow:

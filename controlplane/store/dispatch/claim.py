@@ -115,13 +115,14 @@ handed AS MATERIALIZED (
     RETURNING d.org, d.action_id, d.run_id, d.attempt, d.lease_id, d.queue, d.pool,
               d.available_at
 ), begun AS (
-    INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, queue, pool,
+    INSERT INTO attempts (org, action_id, number, lease_id, cluster, epoch, phase, queue, pool,
                           available_at, leased_at)
-    SELECT org, action_id, attempt, lease_id, :cluster, {Phase.QUEUED.value}, queue, pool,
-           available_at, :now
+    SELECT org, action_id, attempt, lease_id, :cluster,
+           COALESCE((SELECT c.epoch FROM clusters c WHERE c.org = :org AND c.cluster = :cluster), 0),
+           {Phase.QUEUED.value}, queue, pool, available_at, :now
     FROM leased
     ON CONFLICT (org, action_id, number)
-    DO UPDATE SET lease_id = EXCLUDED.lease_id, cluster = EXCLUDED.cluster,
+    DO UPDATE SET lease_id = EXCLUDED.lease_id, cluster = EXCLUDED.cluster, epoch = EXCLUDED.epoch,
                   queue = EXCLUDED.queue, pool = EXCLUDED.pool, leased_at = EXCLUDED.leased_at
 )
 SELECT l.action_id, l.attempt, l.lease_id, a.name, a.parent, a.task_type, a.spec, a.input_uri,

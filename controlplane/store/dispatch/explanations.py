@@ -193,7 +193,7 @@ async def find_timings(
     if row is None:
         return None
     of = {"id": row.id}
-    attempts = _attempts(await tx.rows(_ATTEMPTS, of), await tx.rows(_EVENTS, of))
+    attempts = parse_attempts(await tx.rows(_ATTEMPTS, of), await tx.rows(_EVENTS, of))
     waiting = await tx.rows(_AHEAD, of)
     dispatch = next(
         (_parse_dispatch(each, action.run) for each in await tx.rows(_DISPATCH, of)), None
@@ -201,7 +201,7 @@ async def find_timings(
     pool, queue = (dispatch.pool, dispatch.queue) if dispatch else (row.pool, row.queue)
     where = {
         *blocked_scopes(pool=pool, queue=queue, run=str(run), is_root=row.parent is None),
-        *(BlockedScope(BlockedKind.CLUSTER, cluster) for cluster in _clusters(attempts)),
+        *(BlockedScope(BlockedKind.CLUSTER, cluster) for cluster in clusters_of(attempts)),
     }
     timings = ActionTimings(
         action=action,
@@ -273,7 +273,7 @@ def _equal_action(row: Row[tuple[object, ...]]) -> ActionKey | None:
     return ActionKey(run, ActionName(row.equal_name))
 
 
-def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:
+def clusters_of(attempts: Sequence[AttemptTimings]) -> set[str]:
     return {
         cluster
         for attempt in attempts
@@ -281,7 +281,7 @@ def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:
     }
 
 
-def _attempts(
+def parse_attempts(
     attempts: Sequence[Row[tuple[object, ...]]], events: Sequence[Row[tuple[object, ...]]]
 ) -> Sequence[AttemptTimings]:
     reported: dict[int, list[ReportedEvent]] = defaultdict(list)

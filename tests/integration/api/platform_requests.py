@@ -35,6 +35,7 @@ TRIGGER: Mapping[str, Any] = {
 }
 
 
+RUN: Any = {"project": PROJECT, "domain": DOMAIN, "run": "r1"}
 VIEW = run_tree_pb2.TreeView(nodes=[{"parent": "a0", "limit": 10}, {"limit": 10}])
 
 
@@ -94,6 +95,15 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ExplanationService/ListPendingActions": lambda _: explanation_pb2.ListPendingActionsRequest(
         project=PROJECT, domain=DOMAIN, run="r1"
     ),
+    "ExplanationService/WatchExplanation": lambda _: explanation_pb2.WatchExplanationRequest(
+        **RUN, action="a0"
+    ),
+    "ExplanationService/ListAttempts": lambda _: explanation_pb2.ListAttemptsRequest(
+        **RUN, action="a0"
+    ),
+    "ExplanationService/ListFailures": lambda _: explanation_pb2.ListFailuresRequest(**RUN),
+    "ExplanationService/GetCriticalPath": lambda _: explanation_pb2.GetCriticalPathRequest(**RUN),
+    "ExplanationService/GetActivity": lambda _: explanation_pb2.GetActivityRequest(**RUN),
     "IdentityProviderService/CreateIdentityProvider": lambda _: (
         provider_pb2.CreateIdentityProviderRequest(
             issuer="https://login.example.com", client_id="volary"
@@ -247,6 +257,11 @@ LISTS = frozenset({
 IN_SCOPES = LISTS | {
     "ExplanationService/ExplainAction",
     "ExplanationService/ListPendingActions",
+    "ExplanationService/WatchExplanation",
+    "ExplanationService/ListAttempts",
+    "ExplanationService/ListFailures",
+    "ExplanationService/GetCriticalPath",
+    "ExplanationService/GetActivity",
     "InvitationService/CreateInvitation",
     "InvitationService/WithdrawInvitation",
     "RunTreeService/GetTree",

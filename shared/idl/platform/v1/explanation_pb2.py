@@ -22,30 +22,67 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shared/idl/platform/v1/explanation.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x14\x45xplainActionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\"S\n\x15\x45xplainActionResponse\x12:\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32%.volary.platform.v1.ActionExplanation\"\xf8\x01\n\x11\x41\x63tionExplanation\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12)\n\x05\x61s_of\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x08timeline\x18\n \x03(\x0b\x32\'.volary.platform.v1.ExplanationInterval\"\x94\x01\n\x13\x45xplanationInterval\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x19ListPendingActionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"i\n\x1aListPendingActionsResponse\x12\x32\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32!.volary.platform.v1.PendingAction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\rPendingAction\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07\x63luster\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t2\xef\x01\n\x12\x45xplanationService\x12\x64\n\rExplainAction\x12(.volary.platform.v1.ExplainActionRequest\x1a).volary.platform.v1.ExplainActionResponse\x12s\n\x12ListPendingActions\x12-.volary.platform.v1.ListPendingActionsRequest\x1a..volary.platform.v1.ListPendingActionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shared/idl/platform/v1/explanation.proto\x12\x12volary.platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x14\x45xplainActionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\"S\n\x15\x45xplainActionResponse\x12:\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32%.volary.platform.v1.ActionExplanation\"\xf8\x01\n\x11\x41\x63tionExplanation\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12)\n\x05\x61s_of\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x08timeline\x18\n \x03(\x0b\x32\'.volary.platform.v1.ExplanationInterval\"\x94\x01\n\x13\x45xplanationInterval\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x19ListPendingActionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"i\n\x1aListPendingActionsResponse\x12\x32\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32!.volary.platform.v1.PendingAction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\rPendingAction\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0f\n\x07\x63luster\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"W\n\x17WatchExplanationRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\"V\n\x18WatchExplanationResponse\x12:\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32%.volary.platform.v1.ActionExplanation\"z\n\x13ListAttemptsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"^\n\x14ListAttemptsResponse\x12-\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1b.volary.platform.v1.Attempt\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x10\n\x08lease_id\x18\x05 \x01(\t\x12\x30\n\x0c\x61vailable_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tleased_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nded_by\x18\x0b \x01(\t\x12\x0f\n\x07\x63harged\x18\x0c \x01(\t\x12\x12\n\nerror_code\x18\r \x01(\t\x12\r\n\x05\x65rror\x18\x0e \x01(\t\x12:\n\x0freturned_leases\x18\x0f \x03(\x0b\x32!.volary.platform.v1.ReturnedLease\"\x80\x01\n\rReturnedLease\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12-\n\tleased_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breturned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x13ListFailuresRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"c\n\x14ListFailuresResponse\x12\x32\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32 .volary.platform.v1.FailureGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xda\x01\n\x0c\x46\x61ilureGroup\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x03\x12\x0f\n\x07\x61\x63tions\x18\x05 \x01(\x03\x12\r\n\x05\x65nded\x18\x06 \x01(\x03\x12,\n\x08\x66irst_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65xamples\x18\t \x03(\t\"F\n\x16GetCriticalPathRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\"\xc6\x01\n\x17GetCriticalPathResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12-\n\x06shares\x18\x02 \x03(\x0b\x32\x1d.volary.platform.v1.PathShare\x12-\n\x06pieces\x18\x03 \x03(\x0b\x32\x1d.volary.platform.v1.PathPiece\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\tPathShare\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x66raction\x18\x04 \x01(\x01\"\xa9\x01\n\tPathPiece\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x12GetActivityRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62uckets\x18\x06 \x01(\x05\"\xa0\x01\n\x13GetActivityResponse\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\".volary.platform.v1.ActivityBucket\"\xa5\x01\n\x0e\x41\x63tivityBucket\x12\x0f\n\x07running\x18\x01 \x01(\x01\x12\x10\n\x08starting\x18\x02 \x01(\x01\x12@\n\x07waiting\x18\x03 \x03(\x0b\x32/.volary.platform.v1.ActivityBucket.WaitingEntry\x1a.\n\x0cWaitingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xf2\x05\n\x12\x45xplanationService\x12\x64\n\rExplainAction\x12(.volary.platform.v1.ExplainActionRequest\x1a).volary.platform.v1.ExplainActionResponse\x12s\n\x12ListPendingActions\x12-.volary.platform.v1.ListPendingActionsRequest\x1a..volary.platform.v1.ListPendingActionsResponse\x12o\n\x10WatchExplanation\x12+.volary.platform.v1.WatchExplanationRequest\x1a,.volary.platform.v1.WatchExplanationResponse0\x01\x12\x61\n\x0cListAttempts\x12\'.volary.platform.v1.ListAttemptsRequest\x1a(.volary.platform.v1.ListAttemptsResponse\x12\x61\n\x0cListFailures\x12\'.volary.platform.v1.ListFailuresRequest\x1a(.volary.platform.v1.ListFailuresResponse\x12j\n\x0fGetCriticalPath\x12*.volary.platform.v1.GetCriticalPathRequest\x1a+.volary.platform.v1.GetCriticalPathResponse\x12^\n\x0bGetActivity\x12&.volary.platform.v1.GetActivityRequest\x1a\'.volary.platform.v1.GetActivityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.explanation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPLAINACTIONREQUEST']._serialized_start=97
-  _globals['_EXPLAINACTIONREQUEST']._serialized_end=181
-  _globals['_EXPLAINACTIONRESPONSE']._serialized_start=183
-  _globals['_EXPLAINACTIONRESPONSE']._serialized_end=266
-  _globals['_ACTIONEXPLANATION']._serialized_start=269
-  _globals['_ACTIONEXPLANATION']._serialized_end=517
-  _globals['_EXPLANATIONINTERVAL']._serialized_start=520
-  _globals['_EXPLANATIONINTERVAL']._serialized_end=668
-  _globals['_LISTPENDINGACTIONSREQUEST']._serialized_start=670
-  _globals['_LISTPENDINGACTIONSREQUEST']._serialized_end=782
-  _globals['_LISTPENDINGACTIONSRESPONSE']._serialized_start=784
-  _globals['_LISTPENDINGACTIONSRESPONSE']._serialized_end=889
-  _globals['_PENDINGACTION']._serialized_start=891
-  _globals['_PENDINGACTION']._serialized_end=1004
-  _globals['_EXPLANATIONSERVICE']._serialized_start=1007
-  _globals['_EXPLANATIONSERVICE']._serialized_end=1246
+  _globals['_ACTIVITYBUCKET_WAITINGENTRY']._loaded_options = None
+  _globals['_ACTIVITYBUCKET_WAITINGENTRY']._serialized_options = b'8\001'
+  _globals['_EXPLAINACTIONREQUEST']._serialized_start=129
+  _globals['_EXPLAINACTIONREQUEST']._serialized_end=213
+  _globals['_EXPLAINACTIONRESPONSE']._serialized_start=215
+  _globals['_EXPLAINACTIONRESPONSE']._serialized_end=298
+  _globals['_ACTIONEXPLANATION']._serialized_start=301
+  _globals['_ACTIONEXPLANATION']._serialized_end=549
+  _globals['_EXPLANATIONINTERVAL']._serialized_start=552
+  _globals['_EXPLANATIONINTERVAL']._serialized_end=700
+  _globals['_LISTPENDINGACTIONSREQUEST']._serialized_start=702
+  _globals['_LISTPENDINGACTIONSREQUEST']._serialized_end=814
+  _globals['_LISTPENDINGACTIONSRESPONSE']._serialized_start=816
+  _globals['_LISTPENDINGACTIONSRESPONSE']._serialized_end=921
+  _globals['_PENDINGACTION']._serialized_start=923
+  _globals['_PENDINGACTION']._serialized_end=1036
+  _globals['_WATCHEXPLANATIONREQUEST']._serialized_start=1038
+  _globals['_WATCHEXPLANATIONREQUEST']._serialized_end=1125
+  _globals['_WATCHEXPLANATIONRESPONSE']._serialized_start=1127
+  _globals['_WATCHEXPLANATIONRESPONSE']._serialized_end=1213
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1215
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1337
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1339
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1433
+  _globals['_ATTEMPT']._serialized_start=1436
+  _globals['_ATTEMPT']._serialized_end=1896
+  _globals['_RETURNEDLEASE']._serialized_start=1899
+  _globals['_RETURNEDLEASE']._serialized_end=2027
+  _globals['_LISTFAILURESREQUEST']._serialized_start=2029
+  _globals['_LISTFAILURESREQUEST']._serialized_end=2135
+  _globals['_LISTFAILURESRESPONSE']._serialized_start=2137
+  _globals['_LISTFAILURESRESPONSE']._serialized_end=2236
+  _globals['_FAILUREGROUP']._serialized_start=2239
+  _globals['_FAILUREGROUP']._serialized_end=2457
+  _globals['_GETCRITICALPATHREQUEST']._serialized_start=2459
+  _globals['_GETCRITICALPATHREQUEST']._serialized_end=2529
+  _globals['_GETCRITICALPATHRESPONSE']._serialized_start=2532
+  _globals['_GETCRITICALPATHRESPONSE']._serialized_end=2730
+  _globals['_PATHSHARE']._serialized_start=2732
+  _globals['_PATHSHARE']._serialized_end=2837
+  _globals['_PATHPIECE']._serialized_start=2840
+  _globals['_PATHPIECE']._serialized_end=3009
+  _globals['_GETACTIVITYREQUEST']._serialized_start=3012
+  _globals['_GETACTIVITYREQUEST']._serialized_end=3181
+  _globals['_GETACTIVITYRESPONSE']._serialized_start=3184
+  _globals['_GETACTIVITYRESPONSE']._serialized_end=3344
+  _globals['_ACTIVITYBUCKET']._serialized_start=3347
+  _globals['_ACTIVITYBUCKET']._serialized_end=3512
+  _globals['_ACTIVITYBUCKET_WAITINGENTRY']._serialized_start=3466
+  _globals['_ACTIVITYBUCKET_WAITINGENTRY']._serialized_end=3512
+  _globals['_EXPLANATIONSERVICE']._serialized_start=3515
+  _globals['_EXPLANATIONSERVICE']._serialized_end=4269
 # @@protoc_insertion_point(module_scope)
