@@ -40,6 +40,7 @@ from controlplane.logins import Logins, make_logins
 from controlplane.loops.artifact_registrations import ArtifactRegistrationLoop
 from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
+from controlplane.loops.deleted_orgs import DeletedOrgLoop
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
@@ -68,6 +69,8 @@ from controlplane.usecases.deliveries import TRIES
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.identity.deleted_orgs import DeletedOrgs
+from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
@@ -108,7 +111,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     ``ready`` is called once the HTTP and link ports listen. OSError: an address is taken.
     UnfitDatabaseError: a database address is unusable.
     """
-    addresses = settings.database.addresses
+    addresses, org = settings.database.addresses, OrgName(settings.tenant.org)
     await require_fit(addresses)
     pool = partial(
         open_database, addresses.orgs, fleet_url=addresses.fleet, pooled=addresses.pooled
@@ -191,7 +194,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
 
     logins: Logins | None = None
-    authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
+    authn: Authenticator = Anonymous(org)
     api_authn = authn  # accepts tokens of tasks and sessions of browsers as well
     if settings.logins.mode is AuthMode.OIDC:
         logins = make_logins(
@@ -232,6 +235,9 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 clock,
                 public_url=settings.listeners.public_url,
                 self_service_orgs=settings.logins.self_service_orgs,
+                deletion=OrgDeletion(
+                    database, clock, own=org, grace=settings.tenant.deleted_orgs_kept
+                ),
                 secrets=lambda: secrets,
                 providers=None if logins is None else logins.people.providers,
                 senders=senders,
@@ -332,6 +338,9 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         build=partial(build_run, base=blobs.base),
         every=timedelta(seconds=1),
     )
+    deleted_orgs = DeletedOrgLoop(
+        DeletedOrgs(loop_database, blobs, clock), clock, every=timedelta(seconds=5)
+    )
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
 
@@ -340,7 +349,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         await bootstrap(
             database,
             clock,
-            org=OrgName(settings.tenant.org),
+            org=org,
             projects=PROJECTS,
             cluster=ClusterName(settings.tenant.cluster),
             cluster_token=settings.tenant.cluster_token,
@@ -371,6 +380,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(cache_waiters.run(), name="cache waiters")
                 servers.create_task(artifact_loop.run(), name="artifact registrations")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
+                servers.create_task(deleted_orgs.run(), name="deleted orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")
                 servers.create_task(scheduler.run(), name="triggers")

@@ -38,6 +38,7 @@ from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.members import Members
+from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.orgs import Orgs
 from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.roles import Roles
@@ -73,13 +74,15 @@ def make_platform(
     keys: Callable[[], SecretKeys] = SecretKeys,
     create_run: CreateRun | None = None,
     log_lines: LogLines | None = None,
+    deletion: OrgDeletion | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
 
-    ``self_service_orgs``: every person may create an org; ``secrets`` is called for each call that
-    needs them; ``providers``: None without logins; ``senders`` know
-    which receivers are refused, by default those of an installation without settings; ``feeds`` tell
+    ``self_service_orgs``: every person may create an org; ``deletion``: of orgs, by default with the
+    usual time to restore them; ``secrets`` is called for each call that needs them; ``providers``: None
+    without logins; ``senders`` know which receivers are refused, by default
+    those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
     by default none; ``create_run`` is RunService's, None if it is not served.
     by default none; ``log_lines``: None for a program that does not serve.
@@ -110,7 +113,7 @@ def make_platform(
         "MemberService": MemberService(Members(database, clock)),
         "NotificationRuleService": NotificationRuleService(named),
         "NotificationService": NotificationService(Notifications(database, clock)),
-        "OrgService": OrgService(orgs),
+        "OrgService": OrgService(orgs, deletion or OrgDeletion(database, clock)),
         "PoolService": PoolService(clusters),
         "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),

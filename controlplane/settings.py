@@ -16,6 +16,7 @@ from typing import Self
 
 from controlplane.authn.login_settings import AuthMode, LoginSettings
 from controlplane.core.addresses import Addresses
+from controlplane.core.deleted_orgs import DEFAULT_GRACE
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.tls_settings import LinkTlsSettings
@@ -265,6 +266,12 @@ class TenantSettings:
         "`VOLARY_LINK_TLS_CERT_FILE` agents get certificates by `volary cluster create`.",
         default=None,
         default_text="no cluster",
+    )
+    deleted_orgs_kept: timedelta = setting(
+        "VOLARY_DELETED_ORGS_KEPT_SECONDS",
+        kinds.seconds(0, 365 * 86400),
+        "How long a deleted org can be restored; then its data is erased.",
+        default=DEFAULT_GRACE,
     )
 
 

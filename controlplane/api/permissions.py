@@ -286,6 +286,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "CreateOrg": Access.KNOWN,  # every person, unless the operator creates orgs only
         "GetOrg": Permission.ORG_READ,
         "UpdateOrg": Permission.ORG_WRITE,
+        "DeleteOrg": Permission.ORG_WRITE,  # and all others: an owner
         "ListOrgs": Access.KNOWN,  # one's own
     },
     "volary.platform.v1.PoolService": {

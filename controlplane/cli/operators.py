@@ -34,12 +34,13 @@ from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.platform import make_platform
-from controlplane.settings import database_addresses
+from controlplane.settings import TenantSettings, database_addresses
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
 from controlplane.usecases.identity.invitations import Invitations
+from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
@@ -64,6 +65,7 @@ class Operator:
     invitations: Invitations
     database: Database
     configs: SealedConfigs
+    deletion: OrgDeletion
 
 
 def run(
@@ -104,6 +106,7 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 clock,
                 public_url=os.environ.get(_PUBLIC_URL, "http://localhost:8100"),
                 self_service_orgs=True,
+                deletion=_deletion(database, clock),
                 secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
                 senders=make_senders(read(NotificationSettings, os.environ)),
                 keys=lambda: read_secret_keys(_secret_keys(context)),
@@ -177,7 +180,13 @@ def _operator(
         invitations=Invitations(database, clock),
         database=database,
         configs=SealedConfigs(lambda: keys),
+        deletion=_deletion(database, clock),
     )
+
+
+def _deletion(database: Database, clock: Clock) -> OrgDeletion:
+    grace = read(TenantSettings, os.environ).deleted_orgs_kept
+    return OrgDeletion(database, clock, grace=grace)
 
 
 def _caller(context: CommandContext) -> Caller:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
+from controlplane.cli.operations import CommandContext, with_context
 from controlplane.cli.tables import render_fields
 from controlplane.client.calls import Message
 from controlplane.client.errors import ClientError
@@ -31,7 +32,7 @@ _SESSIONS: Sequence[Column] = (
 
 @click.group()
 def org() -> None:
-    """Show, rename, create and list orgs."""
+    """Show, rename, create, list and delete orgs."""
 
 
 @org.command()
@@ -76,6 +77,41 @@ def update(platform: Platform, *, display_name: str | None, requires: bool | Non
     _show(platform, answer)
 
 
+@org.command()
+@click.argument("name")
+@yes
+@with_platform
+def delete(platform: Platform, name: str) -> None:
+    """
+    Delete the org of the login; type its NAME again.
+
+    At once no person and no key can log in to it, and its runs are aborted. Your operator can restore
+    it for some days; then its data is erased.
+    """
+    platform.confirm(f"Delete org {name}, with all its runs, tasks, secrets and data?")
+    answer = platform.call("OrgService/DeleteOrg", name=name)
+    until = time_of("eraseAt")(answer["org"])
+    platform.answer(answer, [f"Org {name} is deleted. Your operator can restore it until {until}."])
+
+
+@org.command()
+@with_context
+def restore(context: CommandContext) -> None:
+    """
+    Restore a deleted org, named by --org, before its data is erased; for the operator.
+
+    Works on the database. People log in again; API keys and agents are accepted again; runs stay
+    aborted.
+    """
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        found = await operator.deletion.restore(operator.caller)
+        context.answer({"org": found.name}, [f"Org {found.name} is restored."])
+
+    operators.run(context, work)
+
+
 def _show(platform: Platform, answer: Message) -> None:
     found = answer["org"]
     platform.answer(
@@ -90,6 +126,8 @@ def _show(platform: Platform, answer: Message) -> None:
                 "people log in": "by the org's own identity providers only"
                 if found.get("requiresOwnProvider")
                 else "by any identity provider",
+                "deleted": time_of("deletedAt")(found),
+                "erased": time_of("erasedAt")(found) or time_of("eraseAt")(found),
             }
         ),
     )

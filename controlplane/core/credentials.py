@@ -22,6 +22,7 @@ class EndedLogins(StrEnum):
 
     OF_OTHER_PROVIDERS = "other_providers"  # the org requires its own provider
     OF_PROVIDER = "provider"  # one that was removed or disabled
+    OF_ORG = "org"  # all; the org was deleted
 
 
 ACCESS_TOKENS_LIVE = timedelta(minutes=15)

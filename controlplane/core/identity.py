@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from controlplane.core.callers import Permission, Subject
+from controlplane.core.deleted_orgs import Deletion, explain_deletion
 from controlplane.core.errors import ConflictError, InvalidError
 from controlplane.core.roles import BUILT_IN_ROLES, OWNER
 from shared.kit.secrets import SecretText
@@ -71,6 +72,7 @@ class Org:
     created_at: datetime
     version: int
     requires_own_provider: bool = False  # of people; API keys and agents have no provider
+    deletion: Deletion | None = None
 
     def admits(self, provider_org: OrgName) -> bool:
         """
@@ -85,6 +87,8 @@ def explain_refusal(name: OrgName, org: Org | None, provider_org: OrgName) -> st
     """Return why a person may not act in org ``name``, found as ``org``; "" if the org admits them."""
     if org is None:
         return f"org {name} does not exist"
+    if org.deletion is not None:
+        return explain_deletion(name, org.deletion)
     if not org.admits(provider_org):
         return f"org {name} requires its own identity provider; log in again, with the org's login"
     return ""

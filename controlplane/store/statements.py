@@ -47,6 +47,14 @@ def only_one(column: str, value: str) -> str:
     return f"{column} >= {value} AND {column} <= {value} ORDER BY {column} LIMIT 1"
 
 
+def not_deleted(org: str) -> str:
+    """Return SQL for "this org is not deleted", by the small index of those that are."""
+    return (
+        "NOT EXISTS (SELECT 1 FROM orgs gone"
+        f" WHERE gone.org = {org} AND gone.deleted_at IS NOT NULL)"
+    )
+
+
 def statement(source: str) -> TextClause:
     """Create a statement whose parameters ``now`` and ``…_at`` are timestamps with time zone."""
     made = text(source)

@@ -82,6 +82,14 @@ orgs = Table(
     _text("created_by"),
     Column("version", BigInteger, nullable=False, server_default="1"),
     Column("requires_own_provider", Boolean, nullable=False, server_default="false"),
+    # Deleted orgs (core.deleted_orgs). The row stays: the name is not given again.
+    _at("deleted_at", nullable=True),
+    _text("deleted_by"),
+    _at("agents_until", nullable=True),  # its agents are refused from then on
+    _at("erase_at", nullable=True),  # it can be restored until then
+    _at("erasing_since", nullable=True),
+    _at("erased_at", nullable=True),
+    Index("orgs_deleted", "org", postgresql_where=text("deleted_at IS NOT NULL")),
 )
 
 projects = Table(

@@ -26,7 +26,12 @@ from controlplane.store.notify.changes import notify_own_work
 from controlplane.store.resources import clusters
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.specs import find_specs
-from controlplane.usecases.agents.identities import AgentIdentities, AgentIdentity, admit
+from controlplane.usecases.agents.identities import (
+    AgentIdentities,
+    AgentIdentity,
+    admit,
+    require_agents_of,
+)
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
@@ -110,6 +115,8 @@ class AgentSessions:
         digest = hashlib.sha256(token.encode()).digest()
         async with self._database.for_fleet("authenticate an agent") as tx:
             cluster = await clusters.find_by_token(tx, digest)
+            if cluster is not None:
+                await require_agents_of(tx, cluster.org, self._clock.now())
         if cluster is None:
             raise UnauthenticatedError(
                 "no cluster has this token; configure the agent with its cluster's token"

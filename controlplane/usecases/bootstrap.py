@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from controlplane.core.errors import NotFoundError
+from controlplane.core.deleted_orgs import explain_deletion
+from controlplane.core.errors import NotFoundError, UnfitDatabaseError
 from controlplane.core.projects import Project
 from controlplane.store.database import Database
+from controlplane.store.identity.orgs import find_own_deletion
 from controlplane.store.resources.clusters import list_orgs, save_cluster, save_org
 from controlplane.store.resources.projects import create_project
 from shared.kit.clock import Clock
@@ -24,11 +26,17 @@ async def bootstrap(
     """
     Create the objects that do not exist yet; of existing ones only the cluster's token changes.
 
-    Without a token there is no cluster: its agent enrols.
+    Without a token there is no cluster: its agent enrols. UnfitDatabaseError: the org was deleted.
     """
     now = clock.now()
     async with database.for_org(org) as tx:
         await save_org(tx, now)
+        deletion = await find_own_deletion(tx)
+        if deletion is not None:
+            raise UnfitDatabaseError(
+                f"{explain_deletion(org, deletion)}; set VOLARY_ORG to another org, or restore it"
+                " with `volary org restore`"
+            )
         for project in projects:
             await create_project(tx, project, now=now)
         if cluster_token is not None:

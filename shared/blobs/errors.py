@@ -10,6 +10,13 @@ Errors of the object store, one class for each reaction that a caller may have.
     - BlobStoreError: the store did not answer, is full, or denied access.
 """
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore import exceptions
+
 
 class BlobError(Exception):
     """A blob could not be read or written."""
@@ -49,3 +56,32 @@ class BlobRangeError(BlobError):
 
 class BlobStoreError(BlobError):
     """The store failed; the message says how, and the cause is chained."""
+
+
+_REMEDY_BY_ERRNO = {
+    errno.EACCES: "give this process access to that directory",
+    errno.EDQUOT: "raise its disk quota",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ENOSPC: "free space on its disk",
+    errno.EROFS: "mount it writable",
+}
+
+
+@contextmanager
+def translated(verb: str, uri: str) -> Iterator[None]:
+    """Raise what the library raises as an error of ours; ``verb``: what was tried with ``uri``."""
+    try:
+        yield
+    except (exceptions.BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError) and verb != "write":
+            raise BlobNotFoundError(uri) from error
+        if isinstance(error, FileExistsError | exceptions.AlreadyExistsError):
+            raise BlobExistsError(uri) from error
+        text = str(error).split("\n", 1)[0]
+        if "range was invalid" in text or "416 Range Not Satisfiable" in text:
+            raise BlobRangeError(uri) from error
+        number = re.search(r"[(\[](?:os error|Errno) (\d+)[)\]]", text)
+        remedy = _REMEDY_BY_ERRNO.get(int(number[1])) if number else None
+        raise BlobStoreError(
+            f"the store could not {verb} {uri}: {text[:300]}" + (f"; {remedy}" if remedy else "")
+        ) from error

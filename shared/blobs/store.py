@@ -8,28 +8,25 @@ chained.
 """
 
 import asyncio
-import errno
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import obstore
-from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
 from shared.blobs.directory import Directory
 from shared.blobs.errors import (
-    BlobExistsError,
     BlobNotFoundError,
     BlobOutsideError,
-    BlobRangeError,
     BlobStoreError,
     BlobTooLargeError,
+    translated,
 )
 from shared.blobs.options import S3Options
 
@@ -75,7 +72,7 @@ class BlobStream:
         self.start, self.end = result.range
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _translated("read", self._uri):
+        with translated("read", self._uri):
             async for chunk in self._result.stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
 
@@ -137,7 +134,7 @@ class BlobStore:
         size = result.meta["size"]
         if size > limit:
             raise BlobTooLargeError(uri, size=size, limit=limit)
-        with _translated("read", uri):
+        with translated("read", uri):
             return bytes(await result.bytes_async())
 
     async def stream(self, uri: str, *, start: int = 0, end: int | None = None) -> BlobStream:
@@ -175,10 +172,23 @@ class BlobStore:
         """Delete the blob; no error if it does not exist."""
         key = await self._key(uri)
         try:
-            with _translated("delete", uri):
+            with translated("delete", uri):
                 await obstore.delete_async(self._store, key)
         except BlobNotFoundError:
             return
+
+    async def delete_below(self, uri: str) -> AsyncIterator[int]:
+        """
+        Delete the blobs below the URI, page by page; yield how many each page had.
+
+        Of a page that another process deletes as well, some may be left: call it until it has none.
+        """
+        above = f"{await self._key(uri)}/"
+        with translated("list", uri):
+            async for page in obstore.list(self._store, prefix=above, chunk_size=_PAGE_BLOBS):
+                with suppress(BlobNotFoundError), translated("delete", uri):
+                    await obstore.delete_async(self._store, [meta["path"] for meta in page])
+                yield len(page)
 
     async def exists(self, uri: str) -> bool:
         return await self.head(uri) is not None
@@ -186,7 +196,7 @@ class BlobStore:
     async def head(self, uri: str) -> BlobInfo | None:
         key = await self._key(uri)
         try:
-            with _translated("look up", uri):
+            with translated("look up", uri):
                 meta = await obstore.head_async(self._store, key)
         except BlobNotFoundError:
             return None
@@ -198,7 +208,7 @@ class BlobStore:
         above = f"{key}/"
         offset = f"{above}{after}" if after and self._is_in_order else None
         found: list[ListedBlob] = []
-        with _translated("list", uri):
+        with translated("list", uri):
             async for page in obstore.list(
                 self._store, prefix=above, offset=offset, chunk_size=_PAGE_BLOBS
             ):
@@ -216,7 +226,7 @@ class BlobStore:
         key = await self._key(uri)
         if not isinstance(self._store, S3Store):
             return None
-        with _translated("sign a link to", uri):
+        with translated("sign a link to", uri):
             return await obstore.sign_async(self._store, "GET", key, expires)
 
     async def sign_put(self, uri: str, expires: timedelta) -> str | None:
@@ -224,7 +234,7 @@ class BlobStore:
         key = await self._key(uri)
         if not isinstance(self._store, S3Store):
             return None
-        with _translated("sign a link to", uri):
+        with translated("sign a link to", uri):
             return await obstore.sign_async(self._store, "PUT", key, expires)
 
     async def _key(self, uri: str) -> str:
@@ -235,7 +245,7 @@ class BlobStore:
 
     async def _get(self, uri: str, options: "GetOptions") -> "GetResult":
         key = await self._key(uri)
-        with _translated("read", uri):
+        with translated("read", uri):
             return await obstore.get_async(self._store, key, options=options)
 
     async def _put(self, uri: str, content: "bytes | _Source", *, replace: bool = True) -> None:
@@ -246,7 +256,7 @@ class BlobStore:
         draft = self._directory.draft_key(key)
         try:
             await self._send(uri, draft, content)
-            with _translated("write", uri):
+            with translated("write", uri):
                 await asyncio.to_thread(self._directory.publish, draft, key, replace=replace)
         except BaseException:  # also when cancelled: leave no draft
             self._directory.discard(draft)
@@ -255,7 +265,7 @@ class BlobStore:
     async def _send(
         self, uri: str, key: str, content: "bytes | _Source", *, mode: "PutMode" = "overwrite"
     ) -> None:
-        with _translated("write", uri):
+        with translated("write", uri):
             await obstore.put_async(
                 self._store,
                 key,
@@ -368,31 +378,3 @@ def _unfit(path: str) -> str:
     if re.search(r"#\d+$", path):
         return "ends in '#' and digits, which a directory store reserves; rename it"
     return ""
-
-
-_REMEDY_BY_ERRNO = {
-    errno.EACCES: "give this process access to that directory",
-    errno.EDQUOT: "raise its disk quota",
-    errno.ENAMETOOLONG: "shorten the name",
-    errno.ENOSPC: "free space on its disk",
-    errno.EROFS: "mount it writable",
-}
-
-
-@contextmanager
-def _translated(verb: str, uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (exceptions.BaseError, OSError) as error:
-        if isinstance(error, FileNotFoundError) and verb != "write":
-            raise BlobNotFoundError(uri) from error
-        if isinstance(error, FileExistsError | exceptions.AlreadyExistsError):
-            raise BlobExistsError(uri) from error
-        text = str(error).split("\n", 1)[0]
-        if "range was invalid" in text or "416 Range Not Satisfiable" in text:
-            raise BlobRangeError(uri) from error
-        number = re.search(r"[(\[](?:os error|Errno) (\d+)[)\]]", text)
-        remedy = _REMEDY_BY_ERRNO.get(int(number[1])) if number else None
-        raise BlobStoreError(
-            f"the store could not {verb} {uri}: {text[:300]}" + (f"; {remedy}" if remedy else "")
-        ) from error

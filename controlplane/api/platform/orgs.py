@@ -3,13 +3,15 @@
 from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version, render_time
 from controlplane.core.callers import Caller
 from controlplane.core.identity import Org
+from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.orgs import Orgs
 from shared.idl.platform.v1 import org_pb2 as pb
 
 
 class OrgService:
-    def __init__(self, orgs: Orgs) -> None:
+    def __init__(self, orgs: Orgs, deletion: OrgDeletion) -> None:
         self._orgs = orgs
+        self._deletion = deletion
 
     async def create_org(
         self, caller: Caller, request: pb.CreateOrgRequest
@@ -35,6 +37,12 @@ class OrgService:
         )
         return pb.UpdateOrgResponse(org=_render(org))
 
+    async def delete_org(
+        self, caller: Caller, request: pb.DeleteOrgRequest
+    ) -> pb.DeleteOrgResponse:
+        org = await self._deletion.delete(caller, request.name, parse_version(request.version))
+        return pb.DeleteOrgResponse(org=_render(org))
+
     async def list_orgs(self, caller: Caller, request: pb.ListOrgsRequest) -> pb.ListOrgsResponse:
         call = ListCall(caller, request)
         found, after = await self._orgs.list_mine(
@@ -50,6 +58,7 @@ class OrgService:
 
 
 def _render(org: Org) -> pb.Org:
+    deletion = org.deletion
     return pb.Org(
         name=org.name,
         display_name=org.display_name,
@@ -57,4 +66,7 @@ def _render(org: Org) -> pb.Org:
         created_at=render_time(org.created_at),
         version=org.version,
         requires_own_provider=org.requires_own_provider,
+        deleted_at=None if deletion is None else render_time(deletion.deleted_at),
+        erase_at=None if deletion is None else render_time(deletion.erase_at),
+        erased_at=None if deletion is None else render_time(deletion.erased_at),
     )

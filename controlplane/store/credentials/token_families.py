@@ -50,16 +50,18 @@ UPDATE token_families f SET revoked_at = :now, revoked_because = :because
 WHERE f.family_id = :family_id AND f.revoked_at IS NULL
 RETURNING {_FAMILY}
 """)
-_REVOKE_OTHERS = statement("""
+_REVOKE_PAGE = """
 WITH page AS MATERIALIZED (
     SELECT family_id FROM token_families
-    WHERE org = :org AND provider_org <> :org AND revoked_at IS NULL AND expires_at > :now
-    ORDER BY family_id LIMIT :most FOR UPDATE
+    WHERE org = :org AND {those} AND revoked_at IS NULL AND expires_at > :now
+    ORDER BY org, family_id LIMIT :most FOR UPDATE
 )
 UPDATE token_families f SET revoked_at = :now, revoked_because = :because
 FROM page WHERE f.family_id = page.family_id
 RETURNING f.family_id
-""")
+"""
+_REVOKE_OTHERS = statement(_REVOKE_PAGE.format(those="provider_org <> :org"))
+_REVOKE_OF_ORG = statement(_REVOKE_PAGE.format(those="true"))
 _REVOKE_AT = statement("""
 WITH page AS MATERIALIZED (
     SELECT f.family_id FROM provider_logins l
@@ -146,6 +148,16 @@ async def revoke_of_other_providers(
     """Revoke up to ``most`` logins in an org that began at no provider of its own; return how many."""
     values = {"org": org, "because": because, "now": now, "most": most}
     rows = (await tx.connection.execute(_REVOKE_OTHERS, values)).all()
+    await revoke_all(tx, org, CredentialKind.LOGIN, [str(row.family_id) for row in rows], now)
+    return len(rows)
+
+
+async def revoke_of_org(
+    tx: FleetTx, org: OrgName, because: str, now: datetime, *, most: int
+) -> int:
+    """Revoke up to ``most`` logins in an org; return how many."""
+    values = {"org": org, "because": because, "now": now, "most": most}
+    rows = (await tx.connection.execute(_REVOKE_OF_ORG, values)).all()
     await revoke_all(tx, org, CredentialKind.LOGIN, [str(row.family_id) for row in rows], now)
     return len(rows)
 

@@ -17,11 +17,12 @@ from controlplane.store.resources.triggers import (
     parse_trigger,
     progress_arrays,
 )
-from controlplane.store.statements import given, only_one, statement
+from controlplane.store.statements import given, not_deleted, only_one, statement
 from shared.model.ids import Digest, DomainName, OrgName, ProjectName, RunId, RunName
 
-_ORGS = statement("""
-SELECT DISTINCT org FROM triggers WHERE wake_at IS NOT NULL AND wake_at <= :now
+_ORGS = statement(f"""
+SELECT DISTINCT t.org FROM triggers t
+WHERE t.wake_at IS NOT NULL AND t.wake_at <= :now AND {not_deleted("t.org")}
 """)
 
 _NEXT = statement("""
@@ -33,7 +34,7 @@ SELECT wake_at FROM triggers WHERE wake_at IS NOT NULL AND wake_at > :now ORDER 
 _LOCK_DUE = statement(f"""
 WITH due AS MATERIALIZED (
     SELECT t.* FROM triggers t
-    WHERE t.org = :org AND t.wake_at IS NOT NULL AND t.wake_at <= :now
+    WHERE t.org = :org AND t.wake_at IS NOT NULL AND t.wake_at <= :now AND {not_deleted("t.org")}
     ORDER BY t.org, t.wake_at LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT d.*, s.body AS spec_body, k.spec AS task_spec

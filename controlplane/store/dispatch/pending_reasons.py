@@ -28,7 +28,7 @@ from shared.model.ids import OrgName
 AT_ONCE = timedelta(seconds=10)
 MOST_OF_PLACE = 2_000
 
-_ORGS = statement("SELECT org FROM orgs")
+_ORGS = statement("SELECT org FROM orgs WHERE erased_at IS NULL")
 
 _MEMBERS = """
 SELECT org, cluster, pool, connected, NOT cordoned AND draining_since IS NULL AS takes_work,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from controlplane.core.attempt_callers import RunningAttempt
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.phase_guards import unestimated
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, not_deleted, statement
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -40,6 +40,7 @@ CROSS JOIN LATERAL (
     SELECT r.project, r.domain, r.run FROM runs r
     WHERE r.org = d.org AND r.run_id = d.run_id LIMIT 1
 ) r
+WHERE {not_deleted("n.org")}
 """
 _FIND = statement(_RUNNING.format(running=unestimated(_IS_RUNNING)))
 _FIND_OF_CLUSTER = statement(
@@ -49,6 +50,7 @@ _STILL_RUNNING = statement(
     f"""
 {given(org="text", action_id="uuid", lease_id="uuid")}
 SELECT d.org, d.lease_id FROM n {_LEASED.format(running=unestimated(_IS_RUNNING))}
+WHERE {not_deleted("n.org")}
 """
 )
 

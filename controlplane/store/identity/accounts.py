@@ -14,7 +14,7 @@ from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.identity_tables import api_keys, role_bindings, service_accounts
 from controlplane.store.resources.filters import among, text_field, timestamp_field, uuids
 from controlplane.store.resources.pages import Key, page
-from controlplane.store.statements import statement
+from controlplane.store.statements import not_deleted, statement
 from shared.model.ids import OrgName
 
 _ACCOUNT_FIELDS = among({
@@ -30,11 +30,11 @@ _KEY_FIELDS = among({
     "revoked_at": timestamp_field(api_keys.c.revoked_at),
 })  # fmt: skip
 
-_CHECK = statement("""
+_CHECK = statement(f"""
 SELECT k.org, k.account_id, k.digest, k.expires_at FROM api_keys k
 JOIN service_accounts a ON a.org = k.org AND a.account_id = k.account_id
 WHERE k.key_id = :key_id AND k.revoked_at IS NULL AND a.disabled_at IS NULL
-  AND (k.expires_at IS NULL OR k.expires_at > :now)
+  AND (k.expires_at IS NULL OR k.expires_at > :now) AND {not_deleted("k.org")}
 """)
 _USED = statement("""
 WITH n AS MATERIALIZED (

@@ -8,11 +8,11 @@ from controlplane.core.callers import Caller, Credential, Grant, Permission, Sub
 from controlplane.core.identity import find_account_id, find_user_id
 from controlplane.core.roles import BUILT_IN_ROLES
 from controlplane.store.database import OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import not_deleted, statement
 
 # Each row is one bound role; a principal without any has one row without a role. The principal is
 # a parameter: a cast of the id is not leakproof, so under row-level security it is no index condition.
-_OF_USER = statement("""
+_OF_USER = statement(f"""
 SELECT m.name, m.email, b.role, b.project, b.domain, r.permissions
 FROM members m
 LEFT JOIN LATERAL (
@@ -25,15 +25,15 @@ LEFT JOIN LATERAL (
     WHERE b.org = m.org AND b.principal_kind = 'group' AND b.principal_id = ANY (m.groups)
 ) b ON true
 LEFT JOIN roles r ON r.org = m.org AND r.role = b.role
-WHERE m.org = :org AND m.user_id = :id
+WHERE m.org = :org AND m.user_id = :id AND {not_deleted("m.org")}
 """)
-_OF_ACCOUNT = statement("""
+_OF_ACCOUNT = statement(f"""
 SELECT a.name, '' AS email, b.role, b.project, b.domain, r.permissions
 FROM service_accounts a
 LEFT JOIN role_bindings b ON b.org = a.org AND b.principal_kind = 'service_account'
     AND b.principal_id = :principal
 LEFT JOIN roles r ON r.org = a.org AND r.role = b.role
-WHERE a.org = :org AND a.account_id = :id AND a.disabled_at IS NULL
+WHERE a.org = :org AND a.account_id = :id AND a.disabled_at IS NULL AND {not_deleted("a.org")}
 """)
 
 
@@ -43,7 +43,8 @@ async def resolve_caller(
     """
     Return the subject with its grants in the transaction's org.
 
-    None: it is no member, or no enabled service account, of the org (any more).
+    None: it is no member, or no enabled service account, of the org (any more), or the org was
+    deleted.
     """
     if (user := find_user_id(subject)) is not None:
         return await _read(tx, _OF_USER, user, subject, credential)

@@ -1,10 +1,12 @@
 """Stores orgs: their names for display, and who created them."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from controlplane.core.deleted_orgs import Deletion
 from controlplane.core.identity import Org
 from controlplane.store.database import OrgTx
 from controlplane.store.tables import orgs
@@ -34,7 +36,28 @@ async def find_org(tx: OrgTx, *, lock: bool = False) -> Org | None:
         created_at=row.created_at,
         version=row.version,
         requires_own_provider=row.requires_own_provider,
+        deletion=parse_deletion(row),
     )
+
+
+def parse_deletion(row: Any) -> Deletion | None:
+    """Return the deletion in a row of ``orgs``; None if the org is not deleted."""
+    if row.deleted_at is None:
+        return None
+    return Deletion(
+        deleted_at=row.deleted_at,
+        deleted_by=row.deleted_by,
+        agents_until=row.agents_until,
+        erase_at=row.erase_at,
+        erasing_since=row.erasing_since,
+        erased_at=row.erased_at,
+    )
+
+
+async def find_own_deletion(tx: OrgTx) -> Deletion | None:
+    """Return how far the deletion of the transaction's org has come; None if it is not deleted."""
+    found = await find_org(tx)
+    return None if found is None else found.deletion
 
 
 async def update_org(tx: OrgTx, *, display_name: str, requires_own_provider: bool) -> None:

@@ -12,13 +12,13 @@ from sqlalchemy.dialects.postgresql import insert
 from controlplane.core.identity_providers import ProviderSettings
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.login_tables import identity_providers as table
-from controlplane.store.statements import statement
+from controlplane.store.statements import not_deleted, statement
 from shared.model.ids import OrgName
 
-_OF_EMAIL_DOMAIN = statement("""
+_OF_EMAIL_DOMAIN = statement(f"""
 SELECT DISTINCT p.org FROM email_domains e
 JOIN identity_providers p ON p.org = e.org AND p.enabled AND e.domain = ANY (p.email_domains)
-WHERE e.domain = :domain ORDER BY p.org LIMIT 20
+WHERE e.domain = :domain AND {not_deleted("e.org")} ORDER BY p.org LIMIT 20
 """)
 
 

@@ -30,11 +30,11 @@ _DELETE_USER = statement("DELETE FROM users WHERE user_id = :user_id")
 _FIND = statement("SELECT user_id, email, email_verified, name FROM users WHERE user_id = :user_id")
 _MEMBERSHIPS = statement("""
 SELECT m.org, o.name, m.role FROM members m JOIN orgs o ON o.org = m.org
-WHERE m.user_id = :user_id AND m.org > :after ORDER BY m.org LIMIT :most
+WHERE m.user_id = :user_id AND m.org > :after AND o.deleted_at IS NULL ORDER BY m.org LIMIT :most
 """)
 _JOINABLE = statement("""
 SELECT e.org, o.name, e.role FROM email_domains e JOIN orgs o ON o.org = e.org
-WHERE e.domain = :domain AND NOT EXISTS (
+WHERE e.domain = :domain AND o.deleted_at IS NULL AND NOT EXISTS (
     SELECT FROM members m WHERE m.org = e.org AND m.user_id = :user_id
 ) ORDER BY e.org LIMIT 100
 """)

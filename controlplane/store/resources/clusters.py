@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, not_deleted, statement
 from shared.model.ids import ClusterName, OrgName
 
 
@@ -51,9 +51,11 @@ RETURNING epoch
 
 # FOR SHARE: transactions of one session run concurrently, but none concurrently with the opening
 # of a new session.
-_SPEC = statement("""
-SELECT cordoned, draining_since, wanted_version, pool, renew_serial FROM clusters
-WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
+_SPEC = statement(f"""
+SELECT c.cordoned OR NOT {not_deleted("c.org")} AS cordoned, c.draining_since, c.wanted_version,
+       c.pool, c.renew_serial
+FROM clusters c
+WHERE c.org = :org AND c.cluster = :cluster AND c.epoch = :epoch FOR SHARE OF c
 """)
 
 _SEEN = statement("""
@@ -97,6 +99,13 @@ UPDATE clusters
 SET epoch = epoch + 1, connected = false, token_digest = :digest, cloned_at = NULL, cloned = '',
     renew_serial = ''
 WHERE org = :org AND cluster = :cluster
+""")
+
+# The same for all clusters of a deleted org, without replacing what agents authenticate by: if the
+# org is restored, they come back.
+_END_SESSIONS = statement("""
+UPDATE clusters SET epoch = epoch + 1, connected = false WHERE org = :org AND connected
+RETURNING cluster
 """)
 
 _NOTE_CLONE = statement("""
@@ -160,6 +169,11 @@ async def lock_cluster(tx: OrgTx, cluster: ClusterName) -> bool:
 async def end_identity(tx: OrgTx, cluster: ClusterName, digest: bytes) -> None:
     """End a cluster's session, and replace the digest of its shared token by one of no token."""
     await tx.execute(_END_IDENTITY, {"cluster": cluster, "digest": digest})
+
+
+async def end_sessions(tx: OrgTx) -> Sequence[ClusterName]:
+    """End the sessions of all clusters of the org that have one; return their names."""
+    return [ClusterName(row.cluster) for row in await tx.rows(_END_SESSIONS)]
 
 
 async def note_clone(

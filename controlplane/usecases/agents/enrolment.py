@@ -26,6 +26,7 @@ from controlplane.core.agent_identity import (
     JoinToken,
 )
 from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.core.deleted_orgs import explain_deletion
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -36,6 +37,7 @@ from controlplane.core.errors import (
 from controlplane.core.names import parse_cluster, parse_pool
 from controlplane.store.agents import certificates, enrolments as store
 from controlplane.store.database import Database, OrgTx
+from controlplane.store.identity.deleted_orgs import find_deletion
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.notify.changes import notify_cluster
 from controlplane.store.resources import clusters
@@ -213,8 +215,11 @@ class Enrolments:
         digest = digest_of(token)
         async with self._database.for_fleet("find the org of a join token") as fleet:
             org = await store.find_org_of_token(fleet, digest)
+            deletion = None if org is None else await find_deletion(fleet, org)
         if org is None:
             raise UnauthenticatedError(f"no such join token; {_NEW_TOKEN}")
+        if deletion is not None:
+            raise UnauthenticatedError(explain_deletion(org, deletion))
         public_key = parse_request(request)
         now = self._clock.now()
         async with self._database.for_org(org) as tx:

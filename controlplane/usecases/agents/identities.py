@@ -21,20 +21,22 @@ from controlplane.core.agent_identity import (
     next_instances,
 )
 from controlplane.core.callers import Caller, Subject
+from controlplane.core.deleted_orgs import explain_deletion
 from controlplane.core.errors import (
     ConflictError,
     InvalidError,
     UnauthenticatedError,
 )
 from controlplane.store.agents import certificates as store
-from controlplane.store.database import Database, OrgTx
+from controlplane.store.database import Database, FleetTx, OrgTx
+from controlplane.store.identity.deleted_orgs import find_deletion
 from controlplane.store.notify.changes import notify_cluster
 from controlplane.store.resources import clusters
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.usecases.agents.enrolment import certify
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
-from shared.model.ids import ClusterName
+from shared.model.ids import ClusterName, OrgName
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class AgentIdentities:
         """
         async with self._database.for_fleet("authenticate an agent") as tx:
             found = await store.find_by_fingerprint(tx, fingerprint)
+            if found is not None:
+                await require_agents_of(tx, found[0], self._clock.now())
         if found is None:
             raise UnauthenticatedError(
                 "the control plane does not know this certificate; enrol again with a new join "
@@ -111,6 +115,19 @@ class AgentIdentities:
             await store.delete_expired(tx, current.enrolment, now - ENDED_KEPT)
             holder = replace(current, public_key=public_key)
             return await certify(tx, self._authorities, current.enrolment, holder, now)
+
+
+async def require_agents_of(tx: FleetTx, org: OrgName, now: datetime) -> None:
+    """
+    Raise UnauthenticatedError if the org was deleted, and its agents have had their time to stop.
+
+    Until then they connect, get no work, and stop what they run.
+    """
+    deletion = await find_deletion(tx, org)
+    if deletion is not None and deletion.agents_until <= now:
+        raise UnauthenticatedError(
+            f"{explain_deletion(org, deletion)}; uninstall this agent if it stays deleted"
+        )
 
 
 async def admit(

@@ -13,6 +13,7 @@ from controlplane.core.browser_sessions import (
     BrowserSession,
     is_valid,
 )
+from controlplane.core.deleted_orgs import explain_deletion
 from controlplane.core.errors import NotAllowedError, NotFoundError
 from controlplane.core.identity import User
 from controlplane.store.database import Database, OrgTx
@@ -98,11 +99,15 @@ class BrowserSessions:
         """
         Make ``org`` the org of a session.
 
-        NotAllowedError: the person is no member, or the org requires its own identity provider.
+        NotAllowedError: the person is no member, the org requires its own identity provider, or it
+        was deleted.
         """
         async with self._database.for_org(org) as tx:
             await _require_admitted(tx, session)
             member = await members.find_member(tx, session.user.id)
+            deletion = await orgs.find_own_deletion(tx)
+        if member is not None and deletion is not None:
+            raise NotAllowedError(explain_deletion(org, deletion))
         if member is None:
             raise NotAllowedError(f"you are no member of an org {org}; ask its owner to invite you")
         async with self._database.for_fleet("choose the org of a session") as fleet:

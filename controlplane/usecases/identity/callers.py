@@ -6,11 +6,13 @@ from uuid import UUID
 
 from controlplane.core.callers import Caller, Credential, Subject
 from controlplane.core.credentials import CredentialKind, CredentialOwner
+from controlplane.core.deleted_orgs import explain_deletion
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.identity import find_api_key_id, subject_of_account
 from controlplane.store.database import Database
 from controlplane.store.identity import accounts
 from controlplane.store.identity.grants import resolve_caller
+from controlplane.store.identity.orgs import find_org
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of
 from shared.model.ids import OrgName
@@ -26,6 +28,9 @@ class Callers:
         """Return a subject with its grants; UnauthenticatedError if the org does not know it."""
         async with self._database.for_org(org) as tx:
             caller = await resolve_caller(tx, subject)
+            found = await find_org(tx) if caller is None else None
+        if found is not None and found.deletion is not None:
+            raise UnauthenticatedError(explain_deletion(org, found.deletion))
         if caller is None:
             raise UnauthenticatedError(f"{subject} is no member of org {org}; log in again")
         return caller

@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
+from controlplane.core.deleted_orgs import explain_deletion
 from controlplane.core.errors import (
     ConflictError,
     ExhaustedError,
@@ -41,6 +42,7 @@ from controlplane.core.names import parse_domain, parse_project
 from controlplane.core.roles import OWNER
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import invitations as store, members, orgs, roles, users
+from controlplane.store.identity.deleted_orgs import find_deletion
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.notify.changes import notify_grants
 from controlplane.store.resources.domains import require_domain
@@ -123,6 +125,11 @@ class Invitations:
         async with self._database.for_org(caller.org) as tx:
             if await orgs.create_org(tx, "", by=caller.subject, now=now):
                 await record(tx, self._clock, caller, "org.create", f"org:{caller.org}")
+            deletion = await orgs.find_own_deletion(tx)
+            if deletion is not None:
+                raise ConflictError(
+                    f"{explain_deletion(caller.org, deletion)}, with `volary org restore`"
+                )
             await store.delete_open_of(tx, OPERATOR, OWNER)
             await store.create_invitation(tx, invitation, digest_of(token))
             target = f"invitation:{invitation.id}"
@@ -168,7 +175,8 @@ class Invitations:
         digest = digest_of(token)
         async with self._database.for_fleet("find the org of an invitation") as fleet:
             org = await store.find_org_of_invitation(fleet, digest)
-        if org is None:
+            deletion = None if org is None else await find_deletion(fleet, org)
+        if org is None or deletion is not None:
             raise NotFoundError("invitation", "of this link", remedy=_DEAD)
         return org
 
@@ -252,7 +260,7 @@ class Invitations:
         now = self._clock.now()
         async with self._database.for_org(org) as tx:
             allowed = await store.find_email_domain(tx, domain) if user.email_verified else None
-            if allowed is None:
+            if allowed is None or await orgs.find_own_deletion(tx) is not None:
                 raise NotFoundError("org", org)
             await require_space(tx)
             if await members.add_member(tx, user, allowed.role, source="email_domain", now=now):

@@ -22,6 +22,7 @@ PAGE = 200
 """Logins that one transaction revokes."""
 
 OTHER_PROVIDER = "the org requires its own identity provider"
+ORG_DELETED = "the org was deleted"
 PROVIDER_REMOVED = "the identity provider was removed or disabled"
 
 
@@ -69,6 +70,8 @@ class LoginRevocations:
             return await token_families.revoke_at_provider(
                 fleet, org, which.provider, PROVIDER_REMOVED, now, most=PAGE
             )
+        if which.logins is EndedLogins.OF_ORG:
+            return await token_families.revoke_of_org(fleet, org, ORG_DELETED, now, most=PAGE)
         return await token_families.revoke_of_other_providers(
             fleet, org, OTHER_PROVIDER, now, most=PAGE
         )

@@ -81,6 +81,10 @@ class Orgs:
                 await members.add_member(tx, user, OWNER, source="creator", now=now)
                 await record(tx, self._clock, caller, "org.create", f"org:{org}")
             made = await _get(tx)
+        if made.deletion is not None:
+            raise AlreadyExistsError(
+                f"there was an org {org}, and no other one gets its name; choose another name"
+            )
         if made.created_by != caller.subject:
             raise AlreadyExistsError(f"org {org} exists; choose another name")
         log.info("org created", extra={"org": org, "by": caller.subject})

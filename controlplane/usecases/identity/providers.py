@@ -204,7 +204,8 @@ class IdentityProviders:
         row = None
         if org:
             async with self._database.for_org(org) as tx:
-                row = await store.find_provider(tx, provider)
+                if await orgs.find_own_deletion(tx) is None:
+                    row = await store.find_provider(tx, provider)
         if row is None or not row.settings.is_enabled:
             raise NotFoundError("identity provider", provider)
         return self._open(row)
@@ -214,7 +215,8 @@ class IdentityProviders:
         found: list[Provider] = []
         if org:
             async with self._database.for_org(org) as tx:
-                rows = await store.list_providers(tx)
+                is_deleted = await orgs.find_own_deletion(tx) is not None
+                rows = [] if is_deleted else await store.list_providers(tx)
             found = [_describe(row) for row in rows if row.settings.is_enabled]
         if self._installation is not None:
             found.append(replace(self._installation, client_secret=None))

@@ -24,7 +24,7 @@ from shared.idl.platform.v1 import (
     service_account_pb2 as account_pb2,
     trigger_pb2,
 )
-from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT, ApiUnderTest
+from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest
 
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
 TRIGGER: Mapping[str, Any] = {
@@ -193,6 +193,8 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "OrgService/UpdateOrg": lambda _: org_pb2.UpdateOrgRequest(
         org={"display_name": "Renamed"}, update_mask=masked("display_name")
     ),
+    # The installation starts with this org: the request is refused after its permission is checked.
+    "OrgService/DeleteOrg": lambda _: org_pb2.DeleteOrgRequest(name=ORG),
     "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
     "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),
     "QueueService/ListQueues": lambda _: queue_pb2.ListQueuesRequest(),

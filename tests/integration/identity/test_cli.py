@@ -52,6 +52,26 @@ def test_owner_link_creates_the_org_and_works_once(database_url: str) -> None:
         asyncio.run(accept(database_url, SecretText(f"{token}x")))
 
 
+def test_org_is_deleted_by_its_name_and_restored_by_the_operator(database_url: str) -> None:
+    assert volary(database_url, "owner-link").exit_code == 0
+    asked = volary(database_url, "org", "delete", "new")
+    assert asked.exit_code == 1
+    assert "Delete org new, with all its runs" in asked.output
+    wrong = volary(database_url, "org", "delete", "other", "--yes")
+    assert (wrong.exit_code, "name: type new" in wrong.output) == (1, True)
+    done = volary(database_url, "org", "delete", "new", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "Org new is deleted. Your operator can restore it until 2" in done.output
+    link = volary(database_url, "owner-link")
+    assert (link.exit_code, "with `volary org restore`" in link.output) == (1, True)
+    shown = json.loads(volary(database_url, "org", "show", "--output", "json").stdout)["org"]
+    assert shown["deletedAt"] < shown["eraseAt"]
+    restored = volary(database_url, "org", "restore")
+    assert (restored.exit_code, restored.output) == (0, "Org new is restored.\n")
+    again = volary(database_url, "org", "restore")
+    assert (again.exit_code, "org new is not deleted" in again.output) == (1, True)
+
+
 def test_owner_link_refuses_an_org_of_a_bad_name(database_url: str) -> None:
     done = volary(database_url, "owner-link", "--org", "Up/..")
     assert done.exit_code == 1

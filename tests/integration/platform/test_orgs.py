@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.platform.world import RefusedError, World
+from tests.integration.platform.world import THEIRS, RefusedError, World
 
 
 async def test_org_is_read_and_renamed_by_json(world: World) -> None:
@@ -75,6 +75,35 @@ async def test_unknown_field_is_named_without_the_request_s_values(world: World)
     with pytest.raises(RefusedError, match="it has no field 'dispalyName'") as refused:
         await world.ada.call("OrgService/CreateOrg", name="secret-name", dispalyName="x")
     assert "secret-name" not in refused.value.message
+
+
+async def test_owner_deletes_their_org_and_no_other_org_is_concerned(world: World) -> None:
+    viewer = await world.join("bob", "viewer", THEIRS)
+    with pytest.raises(RefusedError, match="lacks the permission org:write"):
+        await viewer.call("OrgService/DeleteOrg", name="theirs")
+    with pytest.raises(RefusedError, match="name: type theirs") as refused:
+        await world.eve.call("OrgService/DeleteOrg", name="acme")
+    assert refused.value.code == "invalid_argument"
+    with pytest.raises(RefusedError, match="at version 1, not 9") as refused:
+        await world.eve.call("OrgService/DeleteOrg", name="theirs", version="9")
+    assert refused.value.code == "aborted"
+    deleted = (await world.eve.call("OrgService/DeleteOrg", name="theirs"))["org"]
+    assert deleted["deletedAt"] < deleted["eraseAt"]
+    assert "erasedAt" not in deleted
+    for person in (world.eve, viewer):
+        with pytest.raises(RefusedError) as refused:
+            await person.call("OrgService/GetOrg")
+        assert refused.value.code == "unauthenticated"
+    assert (await world.ada.call("OrgService/GetOrg"))["org"]["name"] == "acme"
+    with pytest.raises(RefusedError, match="no other one gets its name") as refused:
+        await world.ada.call("OrgService/CreateOrg", name="theirs")
+    assert refused.value.code == "already_exists"
+
+
+async def test_org_of_the_installation_cannot_be_deleted(world: World) -> None:
+    with pytest.raises(RefusedError, match=r"starts with \(VOLARY_ORG\)") as refused:
+        await world.ada.call("OrgService/DeleteOrg", name="acme")
+    assert refused.value.code == "aborted"
 
 
 async def test_call_without_a_credential_is_unauthenticated(world: World) -> None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import asyncpg
-from sqlalchemy import TextClause, event
+from sqlalchemy import TextClause, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 import controlplane.store
@@ -140,6 +140,15 @@ def counting_statements(database: Database) -> Iterator[list[str]]:
         yield executed
     finally:
         event.remove(engine, "before_cursor_execute", listen)
+
+
+async def examined_rows(connection: Any, query: TextClause, values: Mapping[str, object]) -> int:
+    """Execute one statement, and return how many rows it examined."""
+    explained = text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query.text}").bindparams(
+        *query._bindparams.values()  # there is no public access
+    )
+    plan = (await connection.execute(explained, values)).scalar_one()[0]["Plan"]
+    return round(_examined(plan))
 
 
 def _squeeze(sql: str) -> str:

@@ -14,7 +14,7 @@ from controlplane.core.clusters import AgentLoad
 from controlplane.core.pending_reasons import BlockedKind, BlockedScope, PendingReason
 from controlplane.core.reason_codes import Reason
 from controlplane.store.database import Database, open_database
-from controlplane.store.dispatch import concurrency, pending_reasons
+from controlplane.store.dispatch import aborts, concurrency, pending_reasons
 from controlplane.store.notify.changes import lock_free_runs
 from controlplane.store.resources import clusters, queues
 from shared.model.ids import ClusterName, RunId
@@ -33,6 +33,7 @@ A_ROW = 60
 RUN_0 = UUID("00000000-0000-0000-0001-000000000000")
 
 OF_OBJECTS = {
+    "aborts._LIVE_ROOTS",
     "changes._LOCK_FREE",
     "clusters._ALL_SEEN",
     "concurrency._OF_QUEUES",
@@ -61,6 +62,9 @@ INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base,
     SELECT org, ('00000000-0000-0000-0001-' || lpad(to_hex(n), 12, '0'))::uuid, project, domain,
            'r' || n, 1, run_spec, run_base, 'q' || n, 1, now(), now()
     FROM runs, generate_series(0, 999) n WHERE run = 'others';
+INSERT INTO actions (org, id, run_id, name, type, spec, input_uri, phase, change, created_at, updated_at)
+    SELECT r.org, r.run_id, r.run_id, 'a0', 1, a.spec, 'i', 1, 1, now(), now()
+    FROM runs r, actions a WHERE r.run <> 'others' AND a.name = 'a0';
 INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, priority, limited, lease_id,
                         cluster, leased_at, enqueued_at, available_at)
     SELECT org, run_id, run_id, true, 1, queue, 0, true, md5('root' || run)::uuid, 'c1', now(), now(),
@@ -128,6 +132,7 @@ async def use_objects(database: Database, size: int) -> None:
         assert len((await queues.lock_free_queues(tx, names))[0].capacities) == size
         assert len(await queues.list_full(tx, names)) == size
         await lock_free_runs(tx, runs)
+        assert len(await tx.rows(aborts._LIVE_ROOTS, {"run_id": runs})) == size
         assert len(await concurrency.count_queue_slots(tx, names, most=10)) == size
         assert len(await concurrency.count_run_slots(tx, runs, most=10)) == size
         of_queues = await concurrency.list_handovers_in_queues(tx, names, pool="", priority=0)

@@ -63,13 +63,13 @@ async def walled(test_database: DatabaseForTest) -> AsyncIterator[Walled]:
     application = await asyncpg.connect(test_database.url)
     for org in (OURS, THEIRS):
         for table in TENANT_TABLES:
-            await owner.execute(_insertion(table, org))
+            await owner.execute(insertion(table, org))
     yield Walled(owner, application)
     await application.close()
     await owner.close()
 
 
-def _insertion(table: Table, org: str) -> str:
+def insertion(table: Table, org: str) -> str:
     columns = [column for column in table.c if not column.nullable and not column.server_default]
     values = [_literal(column, org) for column in columns]
     names = ", ".join(column.name for column in columns)
@@ -146,7 +146,7 @@ async def test_rows_of_another_org_cannot_be_inserted(walled: Walled) -> None:
     for table in TENANT_TABLES:
         async with walled.as_org(OURS):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-                await walled.application.execute(_insertion(table, THEIRS))
+                await walled.application.execute(insertion(table, THEIRS))
         refusal = "permission denied" if table.name in APPEND_ONLY else "row-level security"
         async with walled.as_org(OURS):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match=refusal):
@@ -176,7 +176,7 @@ async def test_transaction_without_an_org_reads_and_writes_nothing(walled: Walle
         async with walled.as_org(None):
             assert await walled.application.fetch(f"SELECT 1 FROM {table.name}") == []  # noqa: S608
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-                await walled.application.execute(_insertion(table, ""))
+                await walled.application.execute(insertion(table, ""))
 
 
 async def test_fleet_tables_cannot_be_read_or_written_by_an_org(walled: Walled) -> None:

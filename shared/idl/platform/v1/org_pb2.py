@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/org.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x03Org\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\x03\x12\x1d\n\x15requires_own_provider\x18\x06 \x01(\x08\">\n\nMembership\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"6\n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"9\n\x11\x43reateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"\x0f\n\rGetOrgRequest\"6\n\x0eGetOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"i\n\x10UpdateOrgRequest\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x11UpdateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"8\n\x0fListOrgsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x10ListOrgsResponse\x12,\n\x04orgs\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.Membership\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe8\x02\n\nOrgService\x12X\n\tCreateOrg\x12$.volary.platform.v1.CreateOrgRequest\x1a%.volary.platform.v1.CreateOrgResponse\x12O\n\x06GetOrg\x12!.volary.platform.v1.GetOrgRequest\x1a\".volary.platform.v1.GetOrgResponse\x12X\n\tUpdateOrg\x12$.volary.platform.v1.UpdateOrgRequest\x1a%.volary.platform.v1.UpdateOrgResponse\x12U\n\x08ListOrgs\x12#.volary.platform.v1.ListOrgsRequest\x1a$.volary.platform.v1.ListOrgsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/org.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\x03Org\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\x03\x12\x1d\n\x15requires_own_provider\x18\x06 \x01(\x08\x12.\n\ndeleted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65rase_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\terased_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\nMembership\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"6\n\x10\x43reateOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"9\n\x11\x43reateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"\x0f\n\rGetOrgRequest\"6\n\x0eGetOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"i\n\x10UpdateOrgRequest\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x11UpdateOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"1\n\x10\x44\x65leteOrgRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"9\n\x11\x44\x65leteOrgResponse\x12$\n\x03org\x18\x01 \x01(\x0b\x32\x17.volary.platform.v1.Org\"8\n\x0fListOrgsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x10ListOrgsResponse\x12,\n\x04orgs\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.Membership\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc2\x03\n\nOrgService\x12X\n\tCreateOrg\x12$.volary.platform.v1.CreateOrgRequest\x1a%.volary.platform.v1.CreateOrgResponse\x12O\n\x06GetOrg\x12!.volary.platform.v1.GetOrgRequest\x1a\".volary.platform.v1.GetOrgResponse\x12X\n\tUpdateOrg\x12$.volary.platform.v1.UpdateOrgRequest\x1a%.volary.platform.v1.UpdateOrgResponse\x12X\n\tDeleteOrg\x12$.volary.platform.v1.DeleteOrgRequest\x1a%.volary.platform.v1.DeleteOrgResponse\x12U\n\x08ListOrgs\x12#.volary.platform.v1.ListOrgsRequest\x1a$.volary.platform.v1.ListOrgsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.org_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORG']._serialized_start=124
-  _globals['_ORG']._serialized_end=281
-  _globals['_MEMBERSHIP']._serialized_start=283
-  _globals['_MEMBERSHIP']._serialized_end=345
-  _globals['_CREATEORGREQUEST']._serialized_start=347
-  _globals['_CREATEORGREQUEST']._serialized_end=401
-  _globals['_CREATEORGRESPONSE']._serialized_start=403
-  _globals['_CREATEORGRESPONSE']._serialized_end=460
-  _globals['_GETORGREQUEST']._serialized_start=462
-  _globals['_GETORGREQUEST']._serialized_end=477
-  _globals['_GETORGRESPONSE']._serialized_start=479
-  _globals['_GETORGRESPONSE']._serialized_end=533
-  _globals['_UPDATEORGREQUEST']._serialized_start=535
-  _globals['_UPDATEORGREQUEST']._serialized_end=640
-  _globals['_UPDATEORGRESPONSE']._serialized_start=642
-  _globals['_UPDATEORGRESPONSE']._serialized_end=699
-  _globals['_LISTORGSREQUEST']._serialized_start=701
-  _globals['_LISTORGSREQUEST']._serialized_end=757
-  _globals['_LISTORGSRESPONSE']._serialized_start=759
-  _globals['_LISTORGSRESPONSE']._serialized_end=848
-  _globals['_ORGSERVICE']._serialized_start=851
-  _globals['_ORGSERVICE']._serialized_end=1211
+  _globals['_ORG']._serialized_end=422
+  _globals['_MEMBERSHIP']._serialized_start=424
+  _globals['_MEMBERSHIP']._serialized_end=486
+  _globals['_CREATEORGREQUEST']._serialized_start=488
+  _globals['_CREATEORGREQUEST']._serialized_end=542
+  _globals['_CREATEORGRESPONSE']._serialized_start=544
+  _globals['_CREATEORGRESPONSE']._serialized_end=601
+  _globals['_GETORGREQUEST']._serialized_start=603
+  _globals['_GETORGREQUEST']._serialized_end=618
+  _globals['_GETORGRESPONSE']._serialized_start=620
+  _globals['_GETORGRESPONSE']._serialized_end=674
+  _globals['_UPDATEORGREQUEST']._serialized_start=676
+  _globals['_UPDATEORGREQUEST']._serialized_end=781
+  _globals['_UPDATEORGRESPONSE']._serialized_start=783
+  _globals['_UPDATEORGRESPONSE']._serialized_end=840
+  _globals['_DELETEORGREQUEST']._serialized_start=842
+  _globals['_DELETEORGREQUEST']._serialized_end=891
+  _globals['_DELETEORGRESPONSE']._serialized_start=893
+  _globals['_DELETEORGRESPONSE']._serialized_end=950
+  _globals['_LISTORGSREQUEST']._serialized_start=952
+  _globals['_LISTORGSREQUEST']._serialized_end=1008
+  _globals['_LISTORGSRESPONSE']._serialized_start=1010
+  _globals['_LISTORGSRESPONSE']._serialized_end=1099
+  _globals['_ORGSERVICE']._serialized_start=1102
+  _globals['_ORGSERVICE']._serialized_end=1552
 # @@protoc_insertion_point(module_scope)

@@ -11,20 +11,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Org(_message.Message):
-    __slots__ = ("name", "display_name", "created_by", "created_at", "version", "requires_own_provider")
+    __slots__ = ("name", "display_name", "created_by", "created_at", "version", "requires_own_provider", "deleted_at", "erase_at", "erased_at")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     REQUIRES_OWN_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    DELETED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERASE_AT_FIELD_NUMBER: _ClassVar[int]
+    ERASED_AT_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     created_by: str
     created_at: _timestamp_pb2.Timestamp
     version: int
     requires_own_provider: bool
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., requires_own_provider: _Optional[bool] = ...) -> None: ...
+    deleted_at: _timestamp_pb2.Timestamp
+    erase_at: _timestamp_pb2.Timestamp
+    erased_at: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., requires_own_provider: _Optional[bool] = ..., deleted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erase_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., erased_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Membership(_message.Message):
     __slots__ = ("name", "display_name", "role")
@@ -69,6 +75,20 @@ class UpdateOrgRequest(_message.Message):
     def __init__(self, org: _Optional[_Union[Org, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class UpdateOrgResponse(_message.Message):
+    __slots__ = ("org",)
+    ORG_FIELD_NUMBER: _ClassVar[int]
+    org: Org
+    def __init__(self, org: _Optional[_Union[Org, _Mapping]] = ...) -> None: ...
+
+class DeleteOrgRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class DeleteOrgResponse(_message.Message):
     __slots__ = ("org",)
     ORG_FIELD_NUMBER: _ClassVar[int]
     org: Org
