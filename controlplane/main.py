@@ -74,6 +74,7 @@ from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
+from controlplane.usecases.people import People
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.running_attempts import AttemptTokens
@@ -223,6 +224,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         clock=clock,
         tasks=tasks,
         task_groups=TaskGroups(database, feeds),
+        people=People(database, clock),
         base=blobs.base,
         public_url=settings.listeners.public_url,
         has_logins=logins is not None,

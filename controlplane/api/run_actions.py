@@ -37,23 +37,27 @@ from controlplane.core import layout
 from controlplane.core.actions import ActionRow, ActionType, SnapshotEnd
 from controlplane.core.callers import Caller
 from controlplane.core.errors import NotFoundError
+from controlplane.core.profiles import Profiles
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
+from controlplane.usecases.people import People
 from shared.model.phases import SUCCESSES
 
 _WATCHED_PAGE = 1000
 
 
 class RunActions:
-    def __init__(self, actions: Actions, data: Data) -> None:
+    def __init__(self, actions: Actions, data: Data, people: People) -> None:
         self._actions = actions
         self._data = data
+        self._people = people
 
     async def get_action_details(
         self, caller: Caller, request: GetActionDetailsRequest
     ) -> GetActionDetailsResponse:
         detail = await self._actions.detail(caller, keys.parse_action(request.action_id))
-        return GetActionDetailsResponse(details=convert.render_action_details(detail))
+        profiles = await self._people.of_rows(caller.org, [detail.row])
+        return GetActionDetailsResponse(details=convert.render_action_details(detail, profiles))
 
     async def watch_action_details(
         self, caller: Caller, request: WatchActionDetailsRequest
@@ -61,7 +65,10 @@ class RunActions:
         action = keys.parse_action(request.action_id)
         async with closing(self._actions.watch_detail(caller, action)) as details:
             async for detail in details:
-                yield WatchActionDetailsResponse(details=convert.render_action_details(detail))
+                profiles = await self._people.of_rows(caller.org, [detail.row])
+                yield WatchActionDetailsResponse(
+                    details=convert.render_action_details(detail, profiles)
+                )
 
     async def get_action_data(
         self, caller: Caller, request: GetActionDataRequest
@@ -103,8 +110,9 @@ class RunActions:
         page = await self._actions.list(
             caller, keys.parse_run(request.run_id), parse_listing(request.request)
         )
+        profiles = await self._people.of_rows(caller.org, page.rows)
         return ListActionsResponse(
-            actions=[convert.render_action(row) for row in page.rows], token=page.token
+            actions=[convert.render_action(row, profiles) for row in page.rows], token=page.token
         )
 
     async def watch_actions(
@@ -117,13 +125,16 @@ class RunActions:
             async for rows in changes:
                 if rows is SnapshotEnd.TOKEN:
                     # The tree is complete only now: before, parents could be missing.
-                    for page in _pages(tree.apply(snapshot or ())):
+                    # One creator for all actions, so that the names are read once.
+                    profiles = await self._people.of_rows(caller.org, (snapshot or ())[:1])
+                    for page in _pages(tree.apply(snapshot or ()), profiles):
                         yield page
                     snapshot = None
                 elif snapshot is not None:
                     snapshot.extend(rows)
                 else:
-                    for page in _pages(tree.apply(rows)):
+                    profiles = await self._people.of_rows(caller.org, rows[:1])
+                    for page in _pages(tree.apply(rows), profiles):
                         yield page
 
     async def watch_cluster_events(
@@ -165,12 +176,12 @@ def _outputs_uri(row: ActionRow) -> str:
     return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)
 
 
-def _pages(shown: Sequence[Shown]) -> Iterator[WatchActionsResponse]:
+def _pages(shown: Sequence[Shown], profiles: Profiles) -> Iterator[WatchActionsResponse]:
     for start in range(0, len(shown), _WATCHED_PAGE):
         yield WatchActionsResponse(
             enriched_actions=[
                 EnrichedAction(
-                    action=convert.render_action(each.row),
+                    action=convert.render_action(each.row, profiles),
                     meets_filter=each.meets_filter,
                     children_phase_counts={
                         phase.value: count for phase, count in each.below.items()

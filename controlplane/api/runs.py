@@ -27,10 +27,12 @@ from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.triggers import complete_run, run_trigger
 from controlplane.api.run_actions import RunActions
 from controlplane.api.streams import closing
+from controlplane.core.actions import ActionRow
 from controlplane.core.callers import Caller
 from controlplane.core.runs import RunScope
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
+from controlplane.usecases.people import People
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.task_groups import TaskGroups
 from controlplane.usecases.triggers import Triggers
@@ -47,9 +49,10 @@ class RunService(RunActions):
         triggers: Triggers,
         data: Data,
         task_groups: TaskGroups,
+        people: People,
         base: str,
     ) -> None:
-        super().__init__(actions, data)
+        super().__init__(actions, data, people)
         self._runs = runs
         self._triggers = triggers
         self._task_groups = task_groups
@@ -69,7 +72,11 @@ class RunService(RunActions):
             convert.parse_task(request),
             partial(parse, request, key, org=caller.org, base=self._base),
         )
-        return CreateRunResponse(run=convert.render_run(root))
+        return await self.render_created(caller, root)
+
+    async def render_created(self, caller: Caller, root: ActionRow) -> CreateRunResponse:
+        profiles = await self._people.of_rows(caller.org, [root])
+        return CreateRunResponse(run=convert.render_run(root, profiles))
 
     async def abort_run(self, caller: Caller, request: AbortRunRequest) -> AbortRunResponse:
         reason = parse_text(request.reason, "reason", most=MAX_REASON)
@@ -80,7 +87,8 @@ class RunService(RunActions):
         self, caller: Caller, request: GetRunDetailsRequest
     ) -> GetRunDetailsResponse:
         detail = await self._runs.detail(caller, keys.parse_run(request.run_id))
-        return GetRunDetailsResponse(details=convert.render_run_details(detail))
+        profiles = await self._people.of_rows(caller.org, [detail.root.row])
+        return GetRunDetailsResponse(details=convert.render_run_details(detail, profiles))
 
     async def watch_run_details(
         self, caller: Caller, request: WatchRunDetailsRequest
@@ -88,7 +96,8 @@ class RunService(RunActions):
         run = keys.parse_run(request.run_id)
         async with closing(self._runs.watch_detail(caller, run)) as details:
             async for detail in details:
-                yield WatchRunDetailsResponse(details=convert.render_run_details(detail))
+                profiles = await self._people.of_rows(caller.org, [detail.root.row])
+                yield WatchRunDetailsResponse(details=convert.render_run_details(detail, profiles))
 
     async def list_runs(self, caller: Caller, request: ListRunsRequest) -> ListRunsResponse:
         return await self.list_in(caller, convert.parse_scope(request), request)
@@ -98,8 +107,9 @@ class RunService(RunActions):
     ) -> ListRunsResponse:
         """List the runs of a scope that was parsed from the request."""
         page = await self._runs.list(caller, scope, parse_listing(request.request))
+        profiles = await self._people.of_rows(caller.org, page.rows)
         return ListRunsResponse(
-            runs=[convert.render_run(row) for row in page.rows], token=page.token
+            runs=[convert.render_run(row, profiles) for row in page.rows], token=page.token
         )
 
     async def watch_runs(
@@ -113,7 +123,8 @@ class RunService(RunActions):
         """Watch the runs of a scope."""
         async with closing(self._runs.watch_many(caller, scope)) as pages:
             async for rows in pages:
-                yield WatchRunsResponse(runs=[convert.render_run(row) for row in rows])
+                profiles = await self._people.of_rows(caller.org, rows)
+                yield WatchRunsResponse(runs=[convert.render_run(row, profiles) for row in rows])
 
     async def watch_groups(
         self, caller: Caller, request: WatchGroupsRequest
@@ -127,6 +138,8 @@ class RunService(RunActions):
         )
         async with closing(updates):
             async for update in updates:
-                yield convert_groups.render_groups(update)
+                creators = {each for group in update.groups for each in group.creators}
+                profiles = await self._people.find(caller.org, creators)
+                yield convert_groups.render_groups(update, profiles)
                 if update.is_first:
                     yield WatchGroupsResponse(sentinel=True)

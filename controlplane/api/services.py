@@ -25,6 +25,7 @@ from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.logs import Logs
+from controlplane.usecases.people import People
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.scoped_settings import ScopedSettings
@@ -43,6 +44,7 @@ def services(
     actions: Actions,
     tasks: Tasks,
     task_groups: TaskGroups,
+    people: People,
     projects: Projects,
     domains: Domains,
     data: Data,
@@ -69,6 +71,7 @@ def services(
         triggers=triggers,
         data=data,
         task_groups=task_groups,
+        people=people,
         base=base,
     )
     return {

@@ -62,7 +62,7 @@ class TrackedRunService:
                 convert.parse_new_run, request=request, key=key, org=caller.org, base=self._base
             ),
         )
-        return CreateRunResponse(run=convert_runs.render_run(root))
+        return await self._runs.render_created(caller, root)
 
     async def report_actions(
         self, caller: Caller, request: ReportTrackedActionsRequest

@@ -19,6 +19,7 @@ class Profile:
 
 Profiles = Mapping[str, Profile]
 """Profiles by subjects; a person who has left the org is not in it."""
+NO_PROFILES: Profiles = {}
 
 
 def list_ids(subjects: Iterable[str], kind: str) -> list[UUID]:

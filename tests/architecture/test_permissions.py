@@ -25,6 +25,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         artifacts=nothing,  # type: ignore[arg-type]
         tasks=nothing,  # type: ignore[arg-type]
         task_groups=nothing,  # type: ignore[arg-type]
+        people=nothing,  # type: ignore[arg-type]
         projects=nothing,  # type: ignore[arg-type]
         domains=nothing,  # type: ignore[arg-type]
         data=nothing,  # type: ignore[arg-type]

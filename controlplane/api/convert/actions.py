@@ -45,6 +45,7 @@ from controlplane.core.actions import (
     RunTrigger,
 )
 from controlplane.core.caching import CacheSource, status_of_attempt
+from controlplane.core.profiles import NO_PROFILES, Profiles
 from controlplane.core.relations import Relation
 from controlplane.core.triggers import TriggerKey
 from shared.model.ids import ActionKey, RunKey
@@ -65,32 +66,33 @@ _EXECUTION_ERROR_KINDS = {
 }
 
 
-def render_action(row: ActionRow) -> Action:
+def render_action(row: ActionRow, profiles: Profiles = NO_PROFILES) -> Action:
     return Action(
         id=keys.render_action(row.org, row.key),
-        metadata=_render_metadata(row),
+        metadata=_render_metadata(row, profiles),
         status=_render_status(row),
     )
 
 
-def render_action_details(detail: ActionDetail) -> ActionDetails:
+def render_action_details(detail: ActionDetail, profiles: Profiles = NO_PROFILES) -> ActionDetails:
     row = detail.row
     details = ActionDetails(
         id=keys.render_action(row.org, row.key),
-        metadata=_render_metadata(row),
+        metadata=_render_metadata(row, profiles),
         status=_render_status(row),
         attempts=_render_attempts(detail),
     )
     if row.phase is Phase.ABORTED:
         details.abort_info.CopyFrom(
-            AbortInfo(reason=row.abort_reason, aborted_by=render_identity(row.aborted_by))
+            AbortInfo(reason=row.abort_reason, aborted_by=render_identity(row.aborted_by, profiles))
         )
     elif row.failure is not None:
         details.error_info.CopyFrom(_render_failure(row.failure))
     elif row.value:
         details.signal_info.CopyFrom(
             SignalInfo(
-                signalled_by=render_identity(row.signalled_by), output=Literal.FromString(row.value)
+                signalled_by=render_identity(row.signalled_by, profiles),
+                output=Literal.FromString(row.value),
             )
         )
     match row.type:
@@ -137,11 +139,11 @@ def render_log_context(attempt: AttemptDetail) -> LogContext:
     return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
 
 
-def _render_metadata(row: ActionRow) -> ActionMetadata:
+def _render_metadata(row: ActionRow, profiles: Profiles) -> ActionMetadata:
     metadata = ActionMetadata(
         parent=row.parent or "",
         group=row.group,
-        executed_by=render_identity(row.created_by),
+        executed_by=render_identity(row.created_by, profiles),
         action_type=row.type.value,
         environment_name=row.info.environment,
         funtion_name=row.info.function,

@@ -1,17 +1,14 @@
 """Renders identities of users and applications as flyteidl2 does."""
 
-from collections.abc import Mapping
-
 from flyteidl2.common.identifier_pb2 import ApplicationIdentifier, UserIdentifier
 from flyteidl2.common.identity_pb2 import Application, AppSpec, EnrichedIdentity, User, UserSpec
 
-from controlplane.core.profiles import Profile, Profiles
+from controlplane.core.profiles import NO_PROFILES, Profiles
 
 _PROGRAMS = ("serviceaccount:", "attempt:", "agent:")
-_NONE: Mapping[str, Profile] = {}
 
 
-def render_identity(subject: str, profiles: Profiles = _NONE) -> EnrichedIdentity | None:
+def render_identity(subject: str, profiles: Profiles = NO_PROFILES) -> EnrichedIdentity | None:
     """
     Render the subject of a change; None, an unset field, when the subject is unknown.
 

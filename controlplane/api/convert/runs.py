@@ -33,6 +33,7 @@ from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core import layout
 from controlplane.core.actions import ActionRow, RunSource, RunTrigger
 from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.profiles import NO_PROFILES, Profiles
 from controlplane.core.relations import Relation
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
 from controlplane.core.scoped_settings import Effective
@@ -230,13 +231,14 @@ def parse_watch_scope(request: WatchRunsRequest) -> RunScope:
             return RunScope()
 
 
-def render_run(row: ActionRow) -> Run:
-    return Run(action=render_action(row), labels=row.labels)
+def render_run(row: ActionRow, profiles: Profiles = NO_PROFILES) -> Run:
+    return Run(action=render_action(row, profiles), labels=row.labels)
 
 
-def render_run_details(detail: RunDetail) -> RunDetails:
+def render_run_details(detail: RunDetail, profiles: Profiles = NO_PROFILES) -> RunDetails:
     return RunDetails(
-        run_spec=RunSpec.FromString(detail.run_spec), action=render_action_details(detail.root)
+        run_spec=RunSpec.FromString(detail.run_spec),
+        action=render_action_details(detail.root, profiles),
     )
 
 

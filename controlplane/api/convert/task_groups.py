@@ -10,6 +10,7 @@ from controlplane.api.convert import keys
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core.errors import InvalidError
+from controlplane.core.profiles import Profiles
 from controlplane.core.task_groups import MOST_GROUPS, GroupScope, TaskGroup
 from controlplane.usecases.task_groups import GroupsUpdate
 from shared.model.reports import FailureKind
@@ -48,13 +49,13 @@ def parse_most(request: WatchGroupsRequest) -> int:
     return request.request.limit or MOST_GROUPS
 
 
-def render_groups(update: GroupsUpdate) -> WatchGroupsResponse:
-    groups = [_render(group) for group in update.groups]
+def render_groups(update: GroupsUpdate, profiles: Profiles) -> WatchGroupsResponse:
+    groups = [_render(group, profiles) for group in update.groups]
     gone = [TaskGroupMessage(task_name=name, should_delete=True) for name in update.gone]
     return WatchGroupsResponse(task_groups=[*groups, *gone])
 
 
-def _render(group: TaskGroup) -> TaskGroupMessage:
+def _render(group: TaskGroup, profiles: Profiles) -> TaskGroupMessage:
     count = group.errors.get
     message = TaskGroupMessage(
         task_name=group.task_name,
@@ -69,7 +70,11 @@ def _render(group: TaskGroup) -> TaskGroupMessage:
         average_failure_rate=group.failure_rate,
         average_duration=group.average_duration,
         latest_finished_time=group.latest_ended_at,
-        created_by=filter(None, map(render_identity, group.creators)),
+        created_by=[
+            identity
+            for creator in group.creators
+            if (identity := render_identity(creator, profiles)) is not None
+        ],
         phase_counts=[
             TaskGroupMessage.PhaseCounts(phase=phase.value, count=runs)
             for phase, runs in sorted(group.phases.items())

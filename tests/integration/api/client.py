@@ -71,6 +71,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
+from controlplane.usecases.people import People
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.recoveries import Recoveries
 from controlplane.usecases.runs import Runs
@@ -303,6 +304,7 @@ async def open_api(
         actions=actions,
         tasks=tasks,
         task_groups=TaskGroups(database, feeds),
+        people=People(database, clock),
         projects=projects,
         domains=Domains(database, clock),
         artifacts=Artifacts(database, clock),

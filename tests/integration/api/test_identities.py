@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from flyteidl2.task.task_service_pb2 import (
     ListTasksRequest,
     ListVersionsRequest,
 )
+from flyteidl2.workflow import run_service_pb2 as run_pb
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from google.protobuf import json_format
 from sqlalchemy import text
@@ -21,9 +23,18 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.identity import User, UserId
 from controlplane.store.identity.accounts import create_account
 from controlplane.store.identity.members import add_member
+from controlplane.usecases.people import People
 from shared.kit.clock import SystemClock
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
-from tests.integration.api.requests import create_run, deploy, run_id, task_id
+from tests.integration.api.requests import (
+    action_id,
+    create_run,
+    deploy,
+    project_id,
+    run_id,
+    task_id,
+)
+from tests.integration.store.examined import counting_statements
 
 ADA, ROBOT = UUID(int=1), UUID(int=2)
 USER, ACCOUNT = Subject(f"user:{ADA}"), Subject(f"serviceaccount:{ROBOT}")
@@ -126,3 +137,60 @@ async def test_caller_sees_subject_name_address_and_org(api: ApiUnderTest, chose
     assert (info.subject, info.name, info.email) == (USER, "Ada Lovelace", "ada@acme.example")
     assert info.preferred_username == "ada@acme.example"
     assert json_format.MessageToDict(info.additional_claims) == {"org": ORG}
+
+
+async def test_runs_and_actions_show_the_names_of_people_wherever_they_are_read(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    chosen.subject = USER
+    created = (await api.runs.create_run(create_run())).run
+    chosen.subject = ACCOUNT
+    await api.runs.abort_run(run_pb.AbortRunRequest(run_id=run_id(), reason="enough"))
+
+    action, run, project = action_id(), run_id(), project_id()
+    listed = await api.runs.list_runs(run_pb.ListRunsRequest(project_id=project))
+    actions = await api.runs.list_actions(run_pb.ListActionsRequest(run_id=run))
+    of_run = await api.runs.get_run_details(GetRunDetailsRequest(run_id=run))
+    of_action = await api.runs.get_action_details(run_pb.GetActionDetailsRequest(action_id=action))
+    watched_run = await first(api.runs.watch_run_details(run_pb.WatchRunDetailsRequest(run_id=run)))
+    watched_action = await first(
+        api.runs.watch_action_details(run_pb.WatchActionDetailsRequest(action_id=action))
+    )
+    watched_actions = await first(api.runs.watch_actions(run_pb.WatchActionsRequest(run_id=run)))
+    watched_runs = await first(api.runs.watch_runs(run_pb.WatchRunsRequest(project_id=project)))
+    groups = await first(
+        api.runs.watch_groups(
+            run_pb.WatchGroupsRequest(project_id=project, start_date={"seconds": 1})
+        )
+    )
+
+    shown = [
+        created.action.metadata,
+        listed.runs[0].action.metadata,
+        actions.actions[0].metadata,
+        of_run.details.action.metadata,
+        of_action.details.metadata,
+        watched_run.details.action.metadata,
+        watched_action.details.metadata,
+        watched_actions.enriched_actions[0].action.metadata,
+        watched_runs.runs[0].action.metadata,
+    ]
+    people = [each.executed_by for each in shown] + list(groups.task_groups[0].created_by)
+    assert {each.user.spec.first_name for each in people} == {"Ada Lovelace"}
+    for details in (of_run.details.action, of_action.details, watched_run.details.action):
+        assert details.abort_info.aborted_by.application.spec.name == "robot"
+
+
+async def test_names_are_read_once_for_the_watches_of_a_minute(api: ApiUnderTest) -> None:
+    people = People(api.database, SystemClock())
+    with counting_statements(api.database) as statements:
+        found = [await people.find(ORG, [USER, ACCOUNT, "anonymous"]) for _ in range(3)]
+
+    assert [sorted(each.name for each in one.values()) for one in found] == [
+        ["Ada Lovelace", "robot"]
+    ] * 3
+    assert len([each for each in statements if "members" in each]) == 1
+
+
+async def first(answers: AsyncIterator[Any]) -> Any:
+    return await anext(answers)
