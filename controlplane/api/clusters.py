@@ -17,5 +17,5 @@ class ClusterService:
         """Return no endpoint, which the SDK takes as "stay on this one"."""
         if request.operation in _UNBUILT:
             # Refused, so that the SDK sends a trigger's inputs inside the trigger.
-            raise UnbuiltError("triggers take their inputs inline in this release")
+            raise UnbuiltError("inputs of a trigger are sent with it, not uploaded before")
         return SelectClusterResponse()

@@ -31,6 +31,7 @@ from controlplane.api.compressed_streams import compress_stream
 from controlplane.api.headers import BadHeaderError, Protocol
 from controlplane.api.interceptors import Interceptors, Rpc
 from controlplane.api.permissions import PERMISSIONS, Access
+from controlplane.api.unserved import explain
 from controlplane.api.wire import (
     CODECS,
     COMPRESSIONS,
@@ -217,7 +218,7 @@ def method_info(method: MethodDescriptor) -> MethodInfo[Any, Any]:
 
 def _unimplemented(name: str) -> Callable[[Caller, Message], NoReturn]:
     def refuse(_caller: Caller, _request: Message) -> NoReturn:
-        raise UnbuiltError(f"{name} is not served by this release of Volary")
+        raise UnbuiltError(explain(name))
 
     return refuse
 
