@@ -21,7 +21,7 @@ from controlplane.store.dispatch.recoveries import find_counterparts
 from controlplane.store.dispatch.reservations import Reserved, Serialized, reserve
 from controlplane.store.notify.changes import Counters
 from controlplane.store.resources.queues import lock_free_queues, lock_queues
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import ActionId, RunId, RunKey, RunName
 
 
@@ -51,22 +51,30 @@ Answer = Enqueued | Counterpart
 """A counterpart: the action may be recovered; check its outputs, and enqueue it again."""
 
 
+_BY_NAME = f"""
+    SELECT r.run_id FROM runs r
+    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain
+      AND {only_one("r.run", "n.run")}
+"""
+# The runs are found by name, and then locked in the order of their ids, one by one.
 _RUNS = f"""
-{given(project="text", domain="text", run="text")}
-SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency,
-       r.recovers, r.related_to, r.forced, r.source
-FROM n JOIN runs r
-  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
-ORDER BY r.run_id FOR UPDATE OF r {{unless_locked}}
+{given(project="text", domain="text", run="text")},
+f AS MATERIALIZED (
+    SELECT n.org, r.run_id FROM n CROSS JOIN LATERAL ({_BY_NAME}) r ORDER BY r.run_id
+)
+SELECT r.* FROM f CROSS JOIN LATERAL (
+    SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency,
+           r.recovers, r.related_to, r.forced, r.source
+    FROM runs r WHERE r.org = f.org AND {only_one("r.run_id", "f.run_id")}
+    FOR UPDATE OF r {{unless_locked}}
+) r
 """
 _LOCK_RUNS = statement(_RUNS.format(unless_locked=""))
 _LOCK_FREE_RUNS = statement(_RUNS.format(unless_locked="SKIP LOCKED"))
 
 _WHICH_EXIST = statement(f"""
 {given(project="text", domain="text", run="text")}
-SELECT r.project, r.domain, r.run
-FROM n JOIN runs r
-  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
+SELECT n.project, n.domain, n.run FROM n CROSS JOIN LATERAL ({_BY_NAME}) r
 """)
 
 _ONLY_CHILDREN = statement(f"""

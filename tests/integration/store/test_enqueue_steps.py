@@ -184,7 +184,7 @@ async def test_admit_examines_rows_of_its_runs_and_queues_only(
     async with database.for_org(ORG) as tx:
         admission = await admit_all(tx, of_runs(size))
         assert len(admission.admitted) == size
-    require_proportional(seen, {"admit._LOCK_FREE_RUNS", "queues._LOCK_FREE"}, a_row=10, size=size)
+    require_proportional(seen, {"admit._LOCK_FREE_RUNS", "queues._LOCK_FREE"}, a_row=20, size=size)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -201,6 +201,45 @@ async def test_admit_of_a_locked_batch_examines_rows_of_its_runs_and_queues_only
         admission = await admit_all(tx, of_runs(size))
         assert set(admission.refused.values()) == {Enqueued.BUSY}
     require_proportional(seen, {"admit._WHICH_EXIST", "queues._WHICH_EXIST"}, a_row=10, size=size)
+
+
+@pytest.mark.parametrize("state", ["never analysed", "analysed when small"])
+async def test_admit_finds_its_runs_by_name_in_any_state_of_statistics(
+    state: str, store: Store, postgres_server: PostgresForTests, test_database: DatabaseForTest
+) -> None:
+    await store.create(make_new_run("others"))
+    owner = await asyncpg.connect(test_database.owner_url)
+    await owner.execute("ALTER TABLE runs SET (autovacuum_enabled = false)")
+    copy = (
+        "INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, queue,"
+        " created_at, started_at)"
+        " SELECT org, md5('r' || n)::uuid, project, domain, 'r' || n, 1, run_spec, run_base, queue,"
+        " created_at, started_at FROM runs, generate_series($1::int, $2::int) n"
+        " WHERE run = 'others'"
+    )
+    await owner.execute(copy, 0, 49)  # autovacuum analyses after fifty
+    if state == "analysed when small":
+        await owner.execute("VACUUM ANALYZE runs")
+    await owner.execute(copy, 50, OTHERS)
+    await owner.close()
+    await explain_everything(postgres_server.superuser_url, test_database.name)
+    database = open_database(test_database.url, pool_size=1)
+    names = {"admit._LOCK_RUNS", "admit._LOCK_FREE_RUNS", "admit._WHICH_EXIST"}
+    with examining(database) as seen:
+        for size in (5, SIZES[1]):
+            seen.forget()
+            requests = of_runs(size, queue="")
+            for skip_locked in (False, True):
+                async with database.for_org(ORG) as tx:
+                    await tx.plan_for(size)
+                    admission = await admit(tx, requests, NOW, skip_locked=skip_locked)
+                    assert len(admission.admitted) == size
+            async with store.database.for_org(ORG) as locking, database.for_org(ORG) as tx:
+                await locking.execute(text("SELECT 1 FROM runs FOR UPDATE"))
+                admission = await admit_all(tx, requests)
+                assert set(admission.refused.values()) == {Enqueued.BUSY}
+            require_proportional(seen, names, a_row=20, size=size)
+    await database.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
