@@ -4,6 +4,9 @@ A pytest plugin: says which tiers ran, and under ``CI`` takes no "not today" for
 A tier is a folder of ``tests/``; ``kube`` is two, for they need different things. Where
 ``CI`` is set, a skipped test has failed, and so has a whole run in which a tier with tests
 in it ran none of them.
+
+With ``--after-coverage``, unit tests are left out that ``make coverage`` has just run. Tests of
+properties are not: there their examples were repeatable, and here they are new ones.
 """
 
 import os
@@ -18,6 +21,29 @@ _STRICT = bool(os.environ.get("CI"))
 
 _outcomes: Counter[tuple[str, str]] = Counter()
 _left_out: Counter[tuple[str, str]] = Counter()  # skipped tests, by tier and reason
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--after-coverage",
+        action="store_true",
+        help="leave out unit tests that make coverage has run, but not tests of properties",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # when hypothesis has marked its own
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--after-coverage"):
+        return
+    unit = config.rootpath / "tests/unit"
+    ran = [
+        item
+        for item in items
+        if item.path.is_relative_to(unit) and item.get_closest_marker("hypothesis") is None
+    ]
+    config.hook.pytest_deselected(items=ran)
+    left_out = set(ran)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)
