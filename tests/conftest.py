@@ -20,6 +20,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 pytest_plugins = [
+    "tests.distribution",
     "tests.program_logs",
     "tests.servers.kubernetes",
     "tests.servers.pgbouncer",

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.kube import binary, controlplane, names, nodes
 from tests.kube.controlplane import KubeForTests
@@ -30,19 +28,6 @@ class NodeForTests:
     kube: KubeForTests
     place: nodes.Place
     kubelet: Program
-
-
-class OneWorkerHasKubernetes(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out tests one by one, but those of ``tests/kube`` to a single worker of xdist."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "tests/kube" if nodeid.startswith("tests/kube/") else nodeid
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerHasKubernetes:
-    config.option.loadscopereorder = True  # what takes longest, and cannot be shared, first
-    return OneWorkerHasKubernetes(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,6 @@ from tests.system.tenants.world import (
 )
 
 PEOPLE = {"acme": "ada", "globex": "grace"}
-pytestmark = pytest.mark.xdist_group("two orgs")  # one installation, made once
 
 
 @dataclass(frozen=True, slots=True)
