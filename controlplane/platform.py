@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.audit import AuditService
+from controlplane.api.platform.callers import CallerService
 from controlplane.api.platform.clusters import ClusterService, PoolService
 from controlplane.api.platform.enrolments import EnrolmentService
 from controlplane.api.platform.explanations import ExplanationService
@@ -97,6 +98,7 @@ def make_platform(
     served: Mapping[str, object] = {
         "ApiKeyService": ApiKeyService(accounts, public_url),
         "AuditService": AuditService(Audit(database)),
+        "CallerService": CallerService(),
         "ClusterService": ClusterService(clusters),
         "DeliveryConfigService": DeliveryConfigService(named),
         "EmailDomainService": EmailDomainService(orgs),

@@ -211,9 +211,14 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "VerifyAuditLog": Permission.AUDIT_READ,
         "ExportAuditLog": Permission.AUDIT_READ,
     },
+    "volary.platform.v1.CallerService": {
+        "GetCaller": Access.KNOWN,
+    },
     "volary.platform.v1.ClusterService": {
         "GetCluster": Permission.CLUSTER_READ,
         "ListClusters": Permission.CLUSTER_READ,
+        "WatchClusters": Permission.CLUSTER_READ,
+        "ListLeasedAttempts": Permission.CLUSTER_READ,  # shows those that the caller may read
         "UpdateCluster": Permission.CLUSTER_WRITE,
         "DrainCluster": Permission.CLUSTER_WRITE,
         "WatchDrain": Permission.CLUSTER_READ,  # to stop attempts at the deadline: cluster:write

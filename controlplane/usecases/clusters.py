@@ -3,7 +3,8 @@
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.clusters import (
@@ -14,7 +15,7 @@ from controlplane.core.clusters import (
     LeasedAttempt,
     PoolStatus,
 )
-from controlplane.core.errors import ConflictError, NotFoundError
+from controlplane.core.errors import ConflictError, InvalidError, NotFoundError
 from controlplane.core.identity import require_version
 from controlplane.core.lists import MAX_LIMIT
 from controlplane.core.names import parse_pool
@@ -28,10 +29,12 @@ from shared.model.ids import ClusterName
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = timedelta(seconds=1)
+WATCH_INTERVAL = timedelta(seconds=2)
 GRACE = timedelta(minutes=2)
 """Grace period of attempts that were asked to stop after the drain's deadline."""
 
 _MOST_NAMED = 20  # names in an error
+_WATCH_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,16 @@ class Draining:
     returned: int = 0  # leases requeued, because the agent had not accepted them
     stopped: int = 0  # attempts asked to stop, because the deadline had passed
     attestation: Attestation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterChanges:
+    """Clusters that changed since the last ones; ``is_complete``: the watcher now knows all."""
+
+    changed: Sequence[ClusterStatus]
+    removed: Sequence[ClusterName]
+    is_complete: bool
+    as_of: datetime
 
 
 class Clusters:
@@ -79,6 +92,56 @@ class Clusters:
         caller.require(Permission.CLUSTER_READ)
         async with self._database.for_org(caller.org) as tx:
             return await _get(tx, name)
+
+    async def list_leased(
+        self, caller: Caller, name: ClusterName, *, limit: int = MAX_LIMIT, after: str = ""
+    ) -> tuple[Sequence[LeasedAttempt], str]:
+        """
+        List the attempts that are leased to a cluster, and the token of the next page.
+
+        Attempts of projects that the caller may not read are left out, so a page may have fewer.
+        NotFoundError, InvalidError (a token that is none).
+        """
+        caller.require(Permission.CLUSTER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            await _get(tx, name)
+            found = await drains.list_leased(tx, name, after=_parse_after(after), most=limit + 1)
+        page = found[:limit]
+        shown = [
+            leased
+            for _, leased in page
+            if caller.may(
+                Permission.ACTION_READ, leased.action.run.project, leased.action.run.domain
+            )
+        ]
+        return shown, str(page[-1][0]) if len(found) > limit else ""
+
+    async def watch(self, caller: Caller) -> AsyncIterator[ClusterChanges]:
+        """Yield all clusters, page by page, and then what has changed, every WATCH_INTERVAL."""
+        caller.require(Permission.CLUSTER_READ)
+        known: dict[ClusterName, ClusterStatus] = {}
+        is_first = True
+        while True:
+            now, there, after = self._clock.now(), set[ClusterName](), ""
+            while True:
+                page, after = await self.list(caller, limit=_WATCH_PAGE, after=after)
+                there.update(each.name for each in page)
+                changed = [each for each in page if known.get(each.name) != each]
+                known.update((each.name, each) for each in changed)
+                gone = [] if after else [name for name in known if name not in there]
+                for name in gone:
+                    del known[name]
+                if changed or gone or (is_first and not after):
+                    yield ClusterChanges(
+                        changed=changed,
+                        removed=gone,
+                        is_complete=not is_first or not after,
+                        as_of=now,
+                    )
+                if not after:
+                    break
+            is_first = False
+            await self._clock.sleep(WATCH_INTERVAL)
 
     async def cordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Lease no more work to the cluster; it keeps the attempts it has."""
@@ -197,6 +260,13 @@ class Clusters:
                 stop_rest, until = False, now + GRACE
             yield found
             await self._clock.sleep(POLL_INTERVAL)
+
+
+def _parse_after(token: str) -> UUID | None:
+    try:
+        return UUID(token) if token else None
+    except ValueError as error:
+        raise InvalidError("page_token: is not of this list; start at the first page") from error
 
 
 async def _lock(tx: OrgTx, name: ClusterName) -> ClusterStatus:

@@ -40,6 +40,31 @@ class ClusterService:
             clusters=map(_render, found), next_page_token=call.next_token(after)
         )
 
+    async def watch_clusters(
+        self, caller: Caller, _request: pb.WatchClustersRequest
+    ) -> AsyncIterator[pb.WatchClustersResponse]:
+        async for update in self._clusters.watch(caller):
+            yield pb.WatchClustersResponse(
+                clusters=map(_render, update.changed),
+                removed=update.removed,
+                complete=update.is_complete,
+                as_of=render_time(update.as_of),
+            )
+
+    async def list_leased_attempts(
+        self, caller: Caller, request: pb.ListLeasedAttemptsRequest
+    ) -> pb.ListLeasedAttemptsResponse:
+        call = ListCall(caller, request)
+        found, after = await self._clusters.list_leased(
+            caller,
+            parse_cluster(request.cluster),
+            limit=call.listing.limit,
+            after=call.listing.token,
+        )
+        return pb.ListLeasedAttemptsResponse(
+            attempts=map(_render_leased, found), next_page_token=call.next_token(after)
+        )
+
     async def update_cluster(
         self, caller: Caller, request: pb.UpdateClusterRequest
     ) -> pb.UpdateClusterResponse:

@@ -8,6 +8,7 @@ nothing is leased by the previous spec.
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Row, TextClause
 
@@ -89,15 +90,24 @@ UPDATE dispatches d SET stop_reason = :reason, stop_at = :now
 FROM rest r WHERE d.org = r.org AND d.action_id = r.action_id
 """)
 
-_REMAINING = statement(f"""
-SELECT r.project, r.domain, r.run, a.name, d.attempt, t.phase, d.leased_at, d.accepted_at,
-       d.stop_reason
-FROM dispatches d
+_LEASED = """
+SELECT d.action_id, r.project, r.domain, r.run, a.name, d.attempt, t.phase, d.leased_at,
+       d.accepted_at, d.stop_reason
+FROM {which} d
 JOIN actions a ON a.org = d.org AND a.id = d.action_id
 JOIN runs r ON r.org = d.org AND r.run_id = d.run_id
 JOIN attempts t ON t.org = d.org AND t.action_id = d.action_id AND t.number = d.attempt
-WHERE d.org = :org AND d.cluster = :cluster AND d.lease_id IS NOT NULL
-LIMIT {MOST}
+"""
+_OF_CLUSTER = "d.org = :org AND d.cluster = :cluster AND d.lease_id IS NOT NULL"
+_REMAINING = statement(f"{_LEASED.format(which='dispatches')} WHERE {_OF_CLUSTER} LIMIT {MOST}")
+# Materialized: in the order of actions, Postgres would read the leases of all clusters, and what waits.
+_LEASED_PAGE = statement(f"""
+WITH leased AS MATERIALIZED (SELECT d.* FROM dispatches d WHERE {_OF_CLUSTER}),
+page AS MATERIALIZED (
+    SELECT * FROM leased l WHERE CAST(:after AS uuid) IS NULL OR l.action_id > :after
+    ORDER BY l.action_id LIMIT :most
+)
+{_LEASED.format(which="page")} ORDER BY d.action_id
 """)
 
 
@@ -162,6 +172,14 @@ async def list_remaining(tx: OrgTx, cluster: ClusterName) -> Sequence[LeasedAtte
     """List a cluster's leases by action; the first thousand."""
     rows = await tx.rows(_REMAINING, {"cluster": cluster})
     return sorted((_parse_leased(row) for row in rows), key=lambda held: held.action)
+
+
+async def list_leased(
+    tx: OrgTx, cluster: ClusterName, *, after: UUID | None, most: int
+) -> Sequence[tuple[UUID, LeasedAttempt]]:
+    """List a page of a cluster's leases by the id of their action; sorts all leases of the cluster."""
+    rows = await tx.rows(_LEASED_PAGE, {"cluster": cluster, "after": after, "most": most})
+    return [(row.action_id, _parse_leased(row)) for row in rows]
 
 
 async def _set_spec(tx: OrgTx, change: TextClause, cluster: ClusterName, **values: object) -> None:

@@ -66,6 +66,10 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "AuditService/ExportAuditLog": lambda _: audit_pb2.ExportAuditLogRequest(),
     "ClusterService/GetCluster": lambda _: cluster_pb2.GetClusterRequest(name=CLUSTER),
     "ClusterService/ListClusters": lambda _: cluster_pb2.ListClustersRequest(),
+    "ClusterService/WatchClusters": lambda _: cluster_pb2.WatchClustersRequest(),
+    "ClusterService/ListLeasedAttempts": lambda _: cluster_pb2.ListLeasedAttemptsRequest(
+        cluster=CLUSTER
+    ),
     "ClusterService/UpdateCluster": lambda _: cluster_pb2.UpdateClusterRequest(
         cluster={"name": CLUSTER, "pool": "gpus"}, update_mask=masked("pool")
     ),
@@ -266,6 +270,8 @@ IN_SCOPES = LISTS | {
     "ExplanationService/GetActivity",
     "InvitationService/CreateInvitation",
     "InvitationService/WithdrawInvitation",
+    "LogService/ReadLines",
+    "LogService/SearchLines",
     "RunTreeService/GetTree",
     "RunTreeService/WatchTree",
     "NotificationService/ResendDeliveries",

@@ -1,5 +1,6 @@
 """We test what the SDK is told of queues, limits and timeouts, and what pages say of waiting."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -9,14 +10,17 @@ from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
 from flyteidl2.task.run_pb2 import RunSpec
 from flyteidl2.workflow.run_service_pb2 import GetActionDetailsRequest
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.callers import EVERYTHING, Caller, Grant, Permission, Subject, org_wide
+from controlplane.core.errors import InvalidError, NotFoundError
 from controlplane.core.queues import QueueChange
 from controlplane.loops.timeouts import Timeouts
+from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
+from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from tests.fakes.clock import FakeClock
-from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
+from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -116,3 +120,23 @@ async def test_run_page_shows_the_pending_reason_of_each_action(
     assert [each["reason"] for each in action["timeline"]]
     assert "No cluster serves pool gpus" in page
     assert stranger.status_code == 404
+
+
+async def test_leased_attempts_of_a_cluster_are_listed_by_pages(api: ApiUnderTest) -> None:
+    clusters = Clusters(api.database, SystemClock())
+    for number in range(3):
+        await api.runs.create_run(create_run(f"r{number}"))
+    await api.claim()
+    await api.runs.create_run(create_run("waiting"))
+    found, after = await clusters.list_leased(OPERATOR, CLUSTER, limit=2)
+    rest, end = await clusters.list_leased(OPERATOR, CLUSTER, limit=2, after=after)
+    assert sorted(each.action.run.name for each in [*found, *rest]) == ["r0", "r1", "r2"]
+    assert end == ""
+    elsewhere = replace(
+        OPERATOR, grants=(*org_wide({Permission.CLUSTER_READ}), Grant(EVERYTHING, "another"))
+    )
+    assert await clusters.list_leased(elsewhere, CLUSTER) == ([], "")
+    with pytest.raises(InvalidError, match="page_token"):
+        await clusters.list_leased(OPERATOR, CLUSTER, after="nonsense")
+    with pytest.raises(NotFoundError):
+        await clusters.list_leased(OPERATOR, ClusterName("none"))

@@ -1,6 +1,8 @@
 """Clusters, pools, queues and explanations by plain JSON over HTTP."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -8,11 +10,15 @@ import pytest
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.roles import CONTRIBUTOR
+from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.identity.audit import Audit
-from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT
+from shared.kit.clock import SystemClock
+from shared.model.ids import ClusterName
+from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT
 from tests.integration.api.requests import create_run
 from tests.integration.platform.world import RefusedError, World
 
+OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", grants=org_wide(EVERYTHING))
 CLUSTERS, QUEUES = "ClusterService", "QueueService"
 
 
@@ -181,3 +187,31 @@ async def test_contributor_does_not_change_clusters_and_queues(world: World) -> 
         with pytest.raises(RefusedError) as refused:
             await bob.call(rpc, **request)
         assert refused.value.code == "permission_denied"
+
+
+async def test_clusters_are_watched_whole_and_then_by_their_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.usecases.clusters.WATCH_INTERVAL", timedelta(milliseconds=10))
+    clusters = Clusters(world.database, SystemClock())
+    async with aclosing(clusters.watch(OPERATOR)) as watched:  # type: ignore[type-var]
+        first = await anext(watched)
+        assert [each.name for each in first.changed] == [CLUSTER]
+        assert first.is_complete
+        await clusters.cordon(OPERATOR, ClusterName(CLUSTER))
+        second = await anext(watched)
+    assert [(each.name, each.cordoned) for each in second.changed] == [(CLUSTER, True)]
+
+
+async def test_caller_knows_what_they_may_do_and_where(world: World) -> None:
+    viewer = await world.join("vic", "")
+    bound = {"principal": {"userId": viewer.id}, "role": "viewer", "project": PROJECT}
+    await world.ada.call("RoleBindingService/CreateRoleBinding", **bound)
+    owner = (await world.ada.call("CallerService/GetCaller"))["caller"]
+    assert (owner["subject"], owner["org"]) == (world.ada.subject, world.ada.org)
+    assert "cluster:write" in owner["grants"][0]["permissions"]
+    assert "anonymous" not in owner
+    [grant] = (await viewer.call("CallerService/GetCaller"))["caller"]["grants"]
+    assert grant["project"] == PROJECT
+    assert "run:read" in grant["permissions"]
+    assert "run:abort" not in grant["permissions"]

@@ -101,6 +101,40 @@ class ListClustersResponse(_message.Message):
     next_page_token: str
     def __init__(self, clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class WatchClustersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchClustersResponse(_message.Message):
+    __slots__ = ("clusters", "removed", "complete", "as_of")
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    clusters: _containers.RepeatedCompositeFieldContainer[Cluster]
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    complete: bool
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., removed: _Optional[_Iterable[str]] = ..., complete: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListLeasedAttemptsRequest(_message.Message):
+    __slots__ = ("cluster", "page_size", "page_token")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    page_size: int
+    page_token: str
+    def __init__(self, cluster: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListLeasedAttemptsResponse(_message.Message):
+    __slots__ = ("attempts", "next_page_token")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[LeasedAttempt]
+    next_page_token: str
+    def __init__(self, attempts: _Optional[_Iterable[_Union[LeasedAttempt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class UpdateClusterRequest(_message.Message):
     __slots__ = ("cluster", "update_mask")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
