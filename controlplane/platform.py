@@ -115,7 +115,9 @@ def make_platform(
         "MemberService": MemberService(Members(database, clock)),
         "NotificationRuleService": NotificationRuleService(named),
         "NotificationService": NotificationService(Notifications(database, clock)),
-        "OrgService": OrgService(orgs, deletion or OrgDeletion(database, clock)),
+        "OrgService": OrgService(
+            orgs, deletion or OrgDeletion(database, clock), invitations, users
+        ),
         "PoolService": PoolService(clusters),
         "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),

@@ -293,6 +293,8 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "UpdateOrg": Permission.ORG_WRITE,
         "DeleteOrg": Permission.ORG_WRITE,  # and all others: an owner
         "ListOrgs": Access.KNOWN,  # one's own
+        "ListJoinableOrgs": Access.KNOWN,  # the verified e-mail address is the permission
+        "JoinOrg": Access.KNOWN,
     },
     "volary.platform.v1.PoolService": {
         "ListPools": Permission.CLUSTER_READ,

@@ -35,7 +35,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "notifications:notification",
         "Configure notifications about runs; list and send them again.",
     ),
-    "org": ("orgs:org", "Show, rename, create, list and delete orgs."),
+    "org": ("orgs:org", "Show, rename, create, join, list and delete orgs."),
     "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),
     "pool": ("clusters:pool", "List the pools that clusters and queues name."),
     "queue": ("queues:queue", "Configure queues: pool, priority and limits of each."),

@@ -32,7 +32,7 @@ _SESSIONS: Sequence[Column] = (
 
 @click.group()
 def org() -> None:
-    """Show, rename, create, list and delete orgs."""
+    """Show, rename, create, join, list and delete orgs."""
 
 
 @org.command()
@@ -47,6 +47,24 @@ def show(platform: Platform) -> None:
 def list_orgs(platform: Platform) -> None:
     """List the orgs that you are a member of."""
     platform.list("OrgService/ListOrgs", "orgs", _ORGS)
+
+
+@org.command("list-joinable")
+@with_platform
+def list_joinable(platform: Platform) -> None:
+    """List the orgs that are open to the domain of your verified e-mail address."""
+    platform.list("OrgService/ListJoinableOrgs", "orgs", _ORGS)
+
+
+@org.command()
+@click.argument("name")
+@with_platform
+def join(platform: Platform, name: str) -> None:
+    """Join an org that is open to the domain of your verified e-mail address."""
+    answer = platform.call("OrgService/JoinOrg", name=name)
+    platform.answer(
+        answer, [f"You are a member of org {answer['org']}; run `volary login` to act in it."]
+    )
 
 
 @org.command()

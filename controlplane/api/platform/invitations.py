@@ -6,14 +6,13 @@ from controlplane.api.platform.conventions import (
     parse_id,
     render_time,
 )
+from controlplane.api.platform.people import find_person
 from controlplane.core.callers import Caller
-from controlplane.core.errors import NotAllowedError
 from controlplane.core.identity import (
     INVITATION_LIFE,
     EmailDomain,
     Invitation,
     NewInvitation,
-    find_user_id,
     link_to_join,
 )
 from controlplane.usecases.identity.invitations import Invitations
@@ -73,10 +72,7 @@ class InvitationService:
     async def accept_invitation(
         self, caller: Caller, request: pb.AcceptInvitationRequest
     ) -> pb.AcceptInvitationResponse:
-        user_id = find_user_id(caller.subject)
-        user = None if user_id is None else await self._users.find(user_id)
-        if user is None:
-            raise NotAllowedError("only a person can accept an invitation; log in as one")
+        user = await find_person(self._users, caller, "accept an invitation")
         token = SecretText(request.token)
         org = await self._invitations.accept(user, token, peer=caller.peer)
         return pb.AcceptInvitationResponse(org=org)

@@ -1,16 +1,23 @@
 """OrgService: the caller's org, the orgs that they are a member of, and new ones."""
 
 from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version, render_time
+from controlplane.api.platform.people import find_person
 from controlplane.core.callers import Caller
-from controlplane.core.identity import Org
+from controlplane.core.identity import Membership, Org, parse_org
+from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.orgs import Orgs
+from controlplane.usecases.identity.users import Users
 from shared.idl.platform.v1 import org_pb2 as pb
 
 
 class OrgService:
-    def __init__(self, orgs: Orgs, deletion: OrgDeletion) -> None:
+    def __init__(
+        self, orgs: Orgs, deletion: OrgDeletion, invitations: Invitations, users: Users
+    ) -> None:
         self._orgs = orgs
+        self._invitations = invitations
+        self._users = users
         self._deletion = deletion
 
     async def create_org(
@@ -49,12 +56,31 @@ class OrgService:
             caller, limit=call.listing.limit, after=call.listing.token
         )
         return pb.ListOrgsResponse(
-            orgs=[
-                pb.Membership(name=each.org, display_name=each.display_name, role=each.role)
-                for each in found
-            ],
-            next_page_token=call.next_token(after),
+            orgs=map(_render_membership, found), next_page_token=call.next_token(after)
         )
+
+    async def list_joinable_orgs(
+        self, caller: Caller, request: pb.ListJoinableOrgsRequest
+    ) -> pb.ListJoinableOrgsResponse:
+        call = ListCall(caller, request)
+        user = await find_person(self._users, caller, "join an org")
+        found = await self._invitations.list_joinable(user)
+        page, token = call.slice(found, lambda each: each.org)
+        return pb.ListJoinableOrgsResponse(
+            orgs=map(_render_membership, page), next_page_token=token
+        )
+
+    async def join_org(self, caller: Caller, request: pb.JoinOrgRequest) -> pb.JoinOrgResponse:
+        user = await find_person(self._users, caller, "join an org")
+        org = parse_org(request.name)
+        await self._invitations.join_by_email(user, org, peer=caller.peer, by_call=True)
+        return pb.JoinOrgResponse(org=org)
+
+
+def _render_membership(membership: Membership) -> pb.Membership:
+    return pb.Membership(
+        name=membership.org, display_name=membership.display_name, role=membership.role
+    )
 
 
 def _render(org: Org) -> pb.Org:

@@ -254,14 +254,29 @@ class Invitations:
         async with self._database.for_fleet("find orgs to join by e-mail domain") as fleet:
             return await users.list_joinable(fleet, user.id, domain_of(user.email))
 
-    async def join_by_email(self, user: User, org: OrgName, *, peer: str = "") -> None:
-        """Make the user a member by their verified e-mail address; NotFoundError."""
+    async def join_by_email(
+        self, user: User, org: OrgName, *, peer: str = "", by_call: bool = False
+    ) -> None:
+        """
+        Make the user a member by their verified e-mail address; idempotent. NotFoundError.
+
+        ``by_call``: by a program, whose login does not say at which provider the person logged in;
+        NotAllowedError where the org requires its own. Pages ask before.
+        """
         domain = domain_of(user.email)
         now = self._clock.now()
         async with self._database.for_org(org) as tx:
             allowed = await store.find_email_domain(tx, domain) if user.email_verified else None
             if allowed is None or await orgs.find_own_deletion(tx) is not None:
                 raise NotFoundError("org", org)
+            found = await orgs.find_org(tx)
+            if by_call and found is not None and found.requires_own_provider:
+                raise NotAllowedError(
+                    f"org {org} requires its own identity provider; join it by logging in there, in"
+                    " a browser"
+                )
+            if await members.find_member(tx, user.id) is not None:
+                return
             await require_space(tx)
             if await members.add_member(tx, user, allowed.role, source="email_domain", now=now):
                 await notify_grants(tx, [user.subject])

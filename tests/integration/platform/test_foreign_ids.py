@@ -34,6 +34,7 @@ OWN = {
     "InvitationService/AcceptInvitation": {"token": "x"},
     "MemberService/RemoveMember": {"userId": platform_requests.UNKNOWN},
     "OrgService/CreateOrg": {"name": "made"},
+    "OrgService/JoinOrg": {"name": "made"},
     "SessionService/RevokeSession": {"id": platform_requests.UNKNOWN},
 }
 """Requests of RPCs that need no permission; all others are empty, or in ``platform_requests``."""

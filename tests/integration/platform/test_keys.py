@@ -156,6 +156,8 @@ async def test_service_account_acts_by_its_bindings_and_is_no_person(world: Worl
     for rpc, request, message in (
         ("OrgService/CreateOrg", {"name": "mine"}, "only a person can create an org"),
         ("InvitationService/AcceptInvitation", {"token": "x"}, "only a person can accept"),
+        ("OrgService/JoinOrg", {"name": "theirs"}, "only a person can join an org"),
+        ("OrgService/ListJoinableOrgs", {}, "only a person can join an org"),
     ):
         with pytest.raises(RefusedError, match=message):
             await machine.call(rpc, **request)

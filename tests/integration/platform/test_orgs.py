@@ -2,6 +2,12 @@
 
 import pytest
 
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.lists import Listing
+from controlplane.store.identity import orgs as store
+from controlplane.usecases.identity.audit import Audit
+from controlplane.usecases.identity.orgs import Orgs
+from shared.kit.clock import SystemClock
 from tests.integration.platform.world import THEIRS, RefusedError, World
 
 
@@ -104,6 +110,51 @@ async def test_org_of_the_installation_cannot_be_deleted(world: World) -> None:
     with pytest.raises(RefusedError, match=r"starts with \(VOLARY_ORG\)") as refused:
         await world.ada.call("OrgService/DeleteOrg", name="acme")
     assert refused.value.code == "aborted"
+
+
+async def test_person_joins_an_org_that_is_open_to_their_verified_domain(world: World) -> None:
+    carol = await world.join("carol", "viewer")
+    with pytest.raises(RefusedError, match="org theirs not found") as refused:
+        await carol.call("OrgService/JoinOrg", name="theirs")
+    assert refused.value.code == "not_found"
+    assert await carol.call("OrgService/ListJoinableOrgs") == {}
+
+    operator = Caller(
+        subject=Subject("operator:test"), org=THEIRS, name="", grants=org_wide(EVERYTHING)
+    )
+    orgs = Orgs(world.database, SystemClock(), self_service=True)
+    await orgs.allow_email_domain(operator, "carol.example", "contributor")
+    found = await carol.call("OrgService/ListJoinableOrgs")
+    assert found["orgs"] == [{"name": "theirs", "displayName": "Theirs", "role": "contributor"}]
+    for _ in range(2):
+        assert await carol.call("OrgService/JoinOrg", name="theirs") == {"org": "theirs"}
+    assert await carol.call("OrgService/ListJoinableOrgs") == {}
+    mine = (await carol.call("OrgService/ListOrgs"))["orgs"]
+    assert [(each["name"], each["role"]) for each in mine] == [
+        ("acme", "viewer"),
+        ("theirs", "contributor"),
+    ]
+    acts = await Audit(world.database).list(operator, Listing(limit=9))
+    joined = [each.event for each in acts.rows if each.event.action == "member.join"]
+    assert [(each.actor, each.detail["email_domain"]) for each in joined] == [
+        (carol.subject, "carol.example")
+    ]
+    with pytest.raises(RefusedError, match="org theirs not found"):
+        await world.ada.call("OrgService/JoinOrg", name="theirs")
+
+
+async def test_org_that_requires_its_own_provider_is_not_joined_by_a_program(world: World) -> None:
+    carol = await world.join("carol", "viewer")
+    operator = Caller(
+        subject=Subject("operator:test"), org=THEIRS, name="", grants=org_wide(EVERYTHING)
+    )
+    orgs = Orgs(world.database, SystemClock(), self_service=True)
+    await orgs.allow_email_domain(operator, "carol.example", "viewer")
+    async with world.database.for_org(THEIRS) as tx:
+        await store.update_org(tx, display_name="Theirs", requires_own_provider=True)
+    with pytest.raises(RefusedError, match="join it by logging in there") as refused:
+        await carol.call("OrgService/JoinOrg", name="theirs")
+    assert refused.value.code == "permission_denied"
 
 
 async def test_call_without_a_credential_is_unauthenticated(world: World) -> None:
