@@ -46,7 +46,9 @@ class Person:
             )
             assert overflow <= 0, f"{name} is {overflow} px wider than a {width} window"
             for scheme in ("light", "dark"):
-                await self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                await self.page.emulate_media(
+                    color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+                )
                 await self.page.screenshot(
                     path=self.pictures / f"{name}-{width}-{scheme}.png", full_page=True
                 )

@@ -10,6 +10,7 @@ import {
   type ServiceAccount,
   ServiceAccountService,
 } from "../gen/shared/idl/platform/v1/service_account_pb";
+import { keyCommands } from "../model/api-key";
 import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago, Command, Dialog } from "../parts/basics";
@@ -207,7 +208,7 @@ function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () 
           This is shown only now. Keep it where the program finds it, such as the secrets of your
           CI.
         </p>
-        <Command>{`export FLYTE_API_KEY=${secret}`}</Command>
+        <Command>{keyCommands(secret, location)}</Command>
       </Dialog>
     );
   }
@@ -215,7 +216,8 @@ function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () 
     <Confirm
       title={`Create a key of ${account.name}`}
       verb="Create"
-      onClose={() => undefined}
+      onClose={onClose}
+      onDone={() => undefined}
       run={async () => {
         const expiresAt =
           days === 0 ? undefined : timestampFromMs(serverClock.now() + days * 86_400_000);
@@ -249,11 +251,6 @@ function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () 
           ))}
         </select>
       </label>
-      <p className="actions">
-        <button type="button" onClick={onClose}>
-          Close
-        </button>
-      </p>
     </Confirm>
   );
 }

@@ -109,18 +109,14 @@ function NewToken({ cluster, onClose }: { cluster: string; onClose: () => void }
     <Confirm
       title={`Make a token for ${cluster}?`}
       verb="Make a token"
-      onClose={() => undefined}
+      onClose={onClose}
+      onDone={() => undefined}
       run={async () => {
         setMade(await enrolments.createJoinToken({ requestId, cluster, autoAccept: false }));
         await queries.invalidateQueries({ queryKey: ["enrolments"] });
       }}
     >
       <p>Its agent goes on until another one is accepted.</p>
-      <p className="actions">
-        <button type="button" onClick={onClose}>
-          Close
-        </button>
-      </p>
     </Confirm>
   );
 }

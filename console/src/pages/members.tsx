@@ -193,7 +193,8 @@ function Invite({ onClose }: { onClose: () => void }) {
     <Confirm
       title="Invite a person"
       verb="Make the link"
-      onClose={() => undefined}
+      onClose={onClose}
+      onDone={() => undefined}
       run={async () => {
         const answer = await invitations.createInvitation({
           requestId,
@@ -226,11 +227,6 @@ function Invite({ onClose }: { onClose: () => void }) {
           ))}
         </select>
       </label>
-      <p className="actions">
-        <button type="button" onClick={onClose}>
-          Close
-        </button>
-      </p>
     </Confirm>
   );
 }

@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { client } from "../api/clients";
 import { usePaged } from "../api/paged";
 import {
@@ -7,14 +8,17 @@ import {
   RoleBindingService,
   RoleService,
 } from "../gen/shared/idl/platform/v1/role_pb";
+import { byNoun } from "../model/permissions";
 import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago } from "../parts/basics";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Loaded } from "../parts/states";
+import { BindRole } from "./roles/BindRole";
+import { NewRole } from "./roles/NewRole";
 
-const roles = client(RoleService);
+const service = client(RoleService);
 const bindings = client(RoleBindingService);
 
 /** Roles as a matrix of permissions, and whom they are bound to. */
@@ -23,8 +27,8 @@ export default function Roles() {
     queryKey: ["roles"],
     queryFn: async ({ signal }) => {
       const [{ roles: found }, { permissions }] = await Promise.all([
-        roles.listRoles({ pageSize: 200 }, { signal }),
-        roles.listPermissions({ pageSize: 1000 }, { signal }),
+        service.listRoles({ pageSize: 200 }, { signal }),
+        service.listPermissions({ pageSize: 1000 }, { signal }),
       ]);
       return { roles: found, permissions };
     },
@@ -33,10 +37,22 @@ export default function Roles() {
     const answer = await bindings.listRoleBindings({ pageSize: 100, pageToken }, { signal });
     return { rows: answer.roleBindings, next: answer.nextPageToken };
   });
+  const [asked, setAsked] = useState<"role" | "binding">();
+  const close = () => setAsked(undefined);
   return (
     <Page
       title="Roles"
-      lede="Who may do what. Built-in roles do not change; custom ones are made with volary role create."
+      lede="Who may do what. Built-in roles do not change; custom ones are sets of permissions of your own."
+      actions={
+        <>
+          <button type="button" onClick={() => setAsked("binding")}>
+            Bind a role
+          </button>
+          <button type="button" className="primary" onClick={() => setAsked("role")}>
+            New role
+          </button>
+        </>
+      }
     >
       <div className="stack">
         <Loaded query={query}>{(found) => <Matrix {...found} />}</Loaded>
@@ -74,6 +90,8 @@ export default function Roles() {
           ]}
         />
       </div>
+      {asked === "role" && query.data && <NewRole {...query.data} onClose={close} />}
+      {asked === "binding" && query.data && <BindRole {...query.data} onClose={close} />}
     </Page>
   );
 }
@@ -87,11 +105,6 @@ function whoOf(binding: RoleBinding): string {
 }
 
 function Matrix({ roles: found, permissions }: { roles: Role[]; permissions: string[] }) {
-  const nouns = new Map<string, string[]>();
-  for (const permission of permissions) {
-    const noun = permission.split(":", 1)[0]!;
-    nouns.set(noun, [...(nouns.get(noun) ?? []), permission]);
-  }
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls by the keyboard
     <section className="table-box matrix" aria-label="Permissions by role" tabIndex={0}>
@@ -102,17 +115,26 @@ function Matrix({ roles: found, permissions }: { roles: Role[]; permissions: str
             {found.map((role) => (
               <th key={role.name} scope="col" title={role.description}>
                 {role.name}
-                {!role.builtIn && <span className="quiet"> custom</span>}
+                {!role.builtIn && (
+                  <Act
+                    label="Delete"
+                    verb="Delete"
+                    title={`Delete the role ${role.name}?`}
+                    says="A role that somebody still has is not deleted: take it from them first."
+                    command={`volary role delete ${role.name}`}
+                    run={() => service.deleteRole({ name: role.name })}
+                  />
+                )}
               </th>
             ))}
           </tr>
         </thead>
-        {[...nouns].map(([noun, ofNoun]) => (
+        {byNoun(permissions).map(({ noun, verbs }) => (
           <tbody key={noun}>
-            {ofNoun.map((permission) => (
+            {verbs.map(({ verb, permission }) => (
               <tr key={permission}>
                 <th scope="row">
-                  <span className="quiet">{noun}</span> {permission.slice(noun.length + 1)}
+                  <span className="quiet">{noun.replaceAll("_", " ")}</span> {verb}
                 </th>
                 {found.map((role) => (
                   <td key={role.name}>

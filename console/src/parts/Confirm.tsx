@@ -6,7 +6,8 @@ import { Command, Dialog } from "./basics";
 /**
  * Asks before something changes: names the object, says what follows, and shows the same as a command.
  *
- * `typed`: a name to type first, only for what cannot be undone.
+ * `typed`: a name to type first, only for what cannot be undone. `onDone` is called in place of `onClose`
+ * after a success, by those who show what came of it.
  */
 export function Confirm(props: {
   title: string;
@@ -16,9 +17,10 @@ export function Confirm(props: {
   typed?: string;
   run: () => Promise<unknown>;
   onClose: () => void;
+  onDone?: () => void;
 }) {
   const [typed, setTyped] = useState("");
-  const change = useMutation({ mutationFn: props.run, onSuccess: props.onClose });
+  const change = useMutation({ mutationFn: props.run, onSuccess: props.onDone ?? props.onClose });
   const isReady = props.typed === undefined || typed === props.typed;
   return (
     <Dialog title={props.title} onClose={props.onClose}>
