@@ -14,9 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
-from controlplane.api.convert.produced_artifacts import parse_produced
 from controlplane.api.convert.secrets import list_named_secrets
-from controlplane.api.convert.triggers import build_run
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
@@ -37,7 +35,6 @@ from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.logins import Logins, make_logins
-from controlplane.loops.artifact_registrations import ArtifactRegistrationLoop
 from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deleted_orgs import DeletedOrgLoop
@@ -48,7 +45,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.loops.triggers import INSTANTS, LAG, TriggerScheduler
+from controlplane.loops.triggers import INSTANTS, LAG
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
 from controlplane.notifying import make_callback_routes, make_notifying
 from controlplane.platform import make_platform
@@ -57,9 +54,9 @@ from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
+from controlplane.trigger_loops import TriggerLoops
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.agent_sessions import AgentSessions
-from controlplane.usecases.artifact_registrations import ArtifactRegistrations
 from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
@@ -327,19 +324,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         checks=CacheChecks(loop_database, blobs, clock),
         every=timedelta(seconds=5),
     )
-    registrations = ArtifactRegistrations(loop_database, blobs, clock, parse_produced)
-    artifact_loop = ArtifactRegistrationLoop(registrations, clock)
     unused_entries = UnusedCacheEntries(
         loop_database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every
     )
     delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
-    scheduler = TriggerScheduler(
-        loop_database,
-        feeds.triggers,
-        clock,
-        build=partial(build_run, base=blobs.base),
-        every=timedelta(seconds=1),
-    )
+    trigger_loops = TriggerLoops(loop_database, blobs, clock, feeds.triggers)
     deleted_orgs = DeletedOrgLoop(
         DeletedOrgs(loop_database, blobs, clock), clock, every=timedelta(seconds=5)
     )
@@ -380,12 +369,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(partitions.run(), name="event partitions")
                 servers.create_task(pending_reasons.run(), name="pending reasons")
                 servers.create_task(cache_waiters.run(), name="cache waiters")
-                servers.create_task(artifact_loop.run(), name="artifact registrations")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(deleted_orgs.run(), name="deleted orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")
-                servers.create_task(scheduler.run(), name="triggers")
+                servers.create_task(trigger_loops.run(), name="triggers")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
                 log.info(

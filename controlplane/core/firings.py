@@ -35,6 +35,7 @@ class FiringReason(StrEnum):
 
     ON_TIME = "on_time"
     BY_HAND = "by_hand"
+    ARTIFACT = "artifact"  # started: for a version of the artifact
     LATE = "late"  # started: no control plane fired it at its instant
     DELAYED = "delayed"  # started: it was refused at its instant, and tried again
     OVERLAP = "overlap"  # skipped: an earlier run has not ended

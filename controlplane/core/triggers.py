@@ -1,8 +1,8 @@
 """Triggers: start runs of one version of a task, on a schedule or by hand. PURE."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -72,6 +72,15 @@ class TriggerKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactMatch:
+    """The versions of an artifact that a trigger fires for, in its own project and domain."""
+
+    name: str
+    version: str = ""  # "": any
+    partitions: Mapping[str, str] = field(default_factory=dict)  # that a version has among others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewTrigger:
     """Request to deploy a trigger; equal messages have equal bytes."""
 
@@ -86,6 +95,7 @@ class NewTrigger:
     origin: Origin = Origin.API
     schedule: Schedule | None = None
     overlap: Overlap = Overlap.ALLOW
+    artifact: ArtifactMatch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,7 @@ class TriggerRow:
     error: str = ""  # why the last scheduled instant started no run; "" if it did
     error_at: datetime | None = None
     firings: int = 0  # the number of the last firing
+    artifact: ArtifactMatch | None = None  # versions that it fires for
 
     def is_same(self, new: NewTrigger) -> bool:
         """Return whether deploying ``new`` would change nothing."""
@@ -195,6 +206,7 @@ def deploy(new: NewTrigger, known: TriggerRow | None, *, by: str, now: datetime)
         triggered_at=None if known is None else known.triggered_at,
         schedule=known.schedule if known is not None and same_schedule else new.schedule,
         overlap=new.overlap,
+        artifact=new.artifact,
         skipped=0 if known is None else known.skipped,
         firings=0 if known is None else known.firings,
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.store.columns import at, metadata, text_column
 
@@ -70,9 +71,18 @@ triggers = Table(
     at("error_at", nullable=True),
     Column("overlap", SmallInteger, nullable=False, server_default="0"),
     Column("firings", BigInteger, nullable=False, server_default="0"),  # number of the last one
+    # Versions of an artifact that it fires for; "": none.
+    text_column("artifact"),
+    text_column("artifact_version"),
+    Column("artifact_partitions", JSONB, nullable=False, server_default="{}"),
     Index("triggers_due", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
     Index("triggers_due_of_org", "org", "wake_at", postgresql_where=text("wake_at IS NOT NULL")),
     Index("triggers_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    Index(
+        "triggers_of_artifact",
+        *("org", "project", "domain", "artifact"),
+        postgresql_where=text("artifact <> ''"),
+    ),
     postgresql_with={"fillfactor": "70"},
 )
 
@@ -100,4 +110,17 @@ trigger_firings = Table(
     at("decided_at"),
     text_column("run"),
     text_column("decided_by"),
+)
+
+# Versions for which triggers are to start runs. A row is deleted with the creation of its run.
+artifact_firings = Table(
+    "artifact_firings",
+    metadata,
+    *_key(),
+    Column("artifact", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    at("created_at"),
+    at("due_at"),
+    Index("artifact_firings_due", "due_at"),
 )

@@ -158,6 +158,8 @@ class Triggers(TriggerReader):
         for request in requests:
             new, run = request.new, request.run
             self._require_write(caller, new.key.project, new.key.domain)
+            if new.artifact is not None:
+                caller.require(Permission.ARTIFACT_READ, new.key.project, new.key.domain)
             require_run_access(self._data.access, caller, run.new)
             await self._deliveries.require(self._database, caller.org, run.new.notifications)
             await self._data.require_code(caller, run.code_bundle)

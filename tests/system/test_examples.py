@@ -75,7 +75,7 @@ async def test_output_of_the_example_becomes_an_artifact(api: ApiClient, reader:
 
 def test_every_example_has_a_test() -> None:
     tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py", "recovering.py"}
-    tried |= {"trigger.py"}  # in test_triggers
+    tried |= {"artifact_trigger.py", "trigger.py"}  # in test_triggers
     tried |= {"cluster.py"}  # in tests.kube.node.examples: it needs one
     tried |= {"notifying.py"}  # in test_notifications: it needs a receiver
     assert tried == {path.name for path in EXAMPLES.glob("*.py")}

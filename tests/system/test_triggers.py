@@ -22,14 +22,14 @@ def examples(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
     return Flyte(stack, tmp_path_factory.mktemp("home"), place=EXAMPLES)
 
 
-async def scheduled(api: ApiClient) -> Run:
-    """Wait for the first scheduled run; cron fires once a minute."""
+async def started(api: ApiClient, source: RunSource) -> Run:
+    """Wait for the first run of a source; cron fires once a minute."""
     watch = api.runs.watch_runs(WatchRunsRequest(project_id=PROJECT_ID), timeout_ms=150_000)
     async for answer in watch:
         for run in answer.runs:
-            if run.action.metadata.source == RunSource.RUN_SOURCE_SCHEDULE_TRIGGER:
+            if run.action.metadata.source == source:
                 return run
-    raise AssertionError("the watch ended before a scheduled run began")
+    raise AssertionError("the watch ended before such a run began")
 
 
 async def test_example_of_a_trigger_runs_on_its_schedule_with_the_scheduled_time(
@@ -40,7 +40,7 @@ async def test_example_of_a_trigger_runs_on_its_schedule_with_the_scheduled_time
     assert "each-minute" in listed
     assert "Europe/London" in listed
 
-    run = await scheduled(api)
+    run = await started(api, RunSource.RUN_SOURCE_SCHEDULE_TRIGGER)
     [result] = await api.result(run.action.id)
 
     assert re.fullmatch(r"\d\d:\d\d:00 in London", str(result))
@@ -84,3 +84,22 @@ async def test_trigger_is_run_by_hand_from_python(api: ApiClient, examples: Flyt
     assert details.metadata.trigger_name == "each-minute"
     assert details.metadata.source == RunSource.RUN_SOURCE_UNSPECIFIED
     examples("delete", "trigger", "each-minute", "trigger.main")
+
+
+async def test_example_of_an_artifact_trigger_runs_for_a_new_version_that_matches(
+    api: ApiClient, examples: Flyte, tmp_path: Path
+) -> None:
+    examples("deploy", "artifact_trigger.py", "env")
+    events = tmp_path / "events.csv"
+    for region, lines in (("us", "a\n"), ("eu", "a\nb\n")):
+        events.write_text(lines)
+        examples(
+            *("create", "artifact", "raw-events", "--from-file", str(events)),
+            *("--partition", f"region={region}"),
+        )
+
+    run = await started(api, RunSource.RUN_SOURCE_ARTIFACT_TRIGGER)
+
+    assert await api.result(run.action.id) == ["2 lines of eu"]
+    assert run.action.metadata.trigger_id.name.name == "clean-eu"
+    examples("delete", "trigger", "clean-eu", "artifact_trigger.main")

@@ -19,14 +19,6 @@ def test_unimplemented_service_answers_with_a_message(flyte: Flyte) -> None:
     assert "not served by this release of Volary" in output.text
 
 
-def test_trigger_of_an_artifact_is_rejected_as_unimplemented(flyte: Flyte) -> None:
-    output = flyte(
-        *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "on_artifact.py"), "env"), expect=1
-    )
-
-    assert "triggers of artifacts are not served by this release" in output.text
-
-
 @pytest.mark.parametrize(
     ("task_type", "needed"),
     [("raw-container", "containers"), ("spark", "Spark"), ("of-my-own", "of-my-own")],

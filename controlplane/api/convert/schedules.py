@@ -11,7 +11,7 @@ from flyteidl2.task.common_pb2 import (
 )
 
 from controlplane.api.convert.timestamps import parse_timestamp
-from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.errors import InvalidError
 from controlplane.core.schedules import (
     MAX_INTERVAL,
     Schedule as ParsedSchedule,
@@ -42,15 +42,12 @@ def parse_automation(
         case TriggerAutomationSpecType.TYPE_SCHEDULE, "schedule":
             return AutomationType.SCHEDULE, _parse_schedule(automation.schedule, now)
         case TriggerAutomationSpecType.TYPE_ARTIFACT, "artifact":
-            raise UnbuiltError(
-                "automation_spec: triggers of artifacts are not served by this release;"
-                " use a schedule, or TYPE_NONE and start its runs by hand"
-            )
+            return AutomationType.ARTIFACT, None
         case _:
             raise InvalidError(
                 f"automation_spec: type {automation.type} does not go with"
                 f" {given or 'no automation'}; TYPE_NONE (1) goes with none, TYPE_SCHEDULE (2)"
-                " with schedule"
+                " with schedule, TYPE_ARTIFACT (3) with artifact"
             )
 
 

@@ -1,6 +1,6 @@
 """Parses requests to deploy triggers and the runs they start; renders triggers and revisions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,6 +21,11 @@ from flyteidl2.trigger.trigger_service_pb2 import DeployTriggerRequest, ListTrig
 from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 
 from controlplane.api.convert import keys
+from controlplane.api.convert.artifact_triggers import (
+    check_bound_inputs,
+    parse_match,
+    require_no_bound_inputs,
+)
 from controlplane.api.convert.data import list_arguments
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.runs import parse_run_request
@@ -173,6 +178,7 @@ def complete_run(request: CreateRunRequest, run: RunKey, row: TriggerRow) -> Cre
     if not completed.HasField("run_spec"):
         completed.run_spec.CopyFrom(TriggerSpec.FromString(row.spec).run_spec)
     if completed.WhichOneof("input_wrapper") is None:
+        require_no_bound_inputs(row.automation)
         completed.offloaded_input_data.uri = row.input_uri
     return completed
 
@@ -251,7 +257,8 @@ def _parse(
     if spec.run_spec.HasField("relation"):
         raise InvalidError("spec.run_spec.relation: a trigger's runs are related to no other run")
     kickoff = automation.schedule.kickoff_time_input_arg
-    _check_inputs(spec, kickoff, task)
+    artifact = parse_match(automation)
+    _check_inputs(spec, kickoff, task, check_bound_inputs(automation, task))
     if kickoff and spec.WhichOneof("input_wrapper") != "offloaded_input_data":
         _mark_kickoff(spec, kickoff)
     request = CreateRunRequest(run_spec=spec.run_spec)
@@ -278,6 +285,7 @@ def _parse(
         description=parse_text(spec.description, "spec.description", most=_MAX_DESCRIPTION),
         origin=origin,
         schedule=schedule,
+        artifact=artifact,
         overlap=parse_overlap(spec.run_spec.labels.values),
     )
     return TriggerRequest(new=new, run=run)
@@ -298,8 +306,12 @@ def _spec_of(trigger: TaskTrigger, version: str) -> TriggerSpec:
     return spec
 
 
-def _check_inputs(spec: TriggerSpec, kickoff: str, task: TaskSpec) -> None:
-    """Raise InvalidError unless a run would have each input that the task requires."""
+def _check_inputs(spec: TriggerSpec, kickoff: str, task: TaskSpec, bound: Collection[str]) -> None:
+    """
+    Raise InvalidError unless a run would have each input that the task requires.
+
+    ``bound``: inputs that get their value when the trigger fires.
+    """
     inputs = {entry.key: entry.value for entry in task.task_template.interface.inputs.variables}
     if kickoff:
         field = "automation_spec.schedule.kickoff_time_input_arg"
@@ -321,7 +333,7 @@ def _check_inputs(spec: TriggerSpec, kickoff: str, task: TaskSpec) -> None:
             f"spec.inputs: the task has no input {unknown[0]!r}; {_there_are(inputs)}"
         )
     defaults = {each.name for each in task.default_inputs if each.parameter.HasField("default")}
-    missing = sorted(set(inputs) - given - defaults - {kickoff})
+    missing = sorted(set(inputs) - given - defaults - {kickoff, *bound})
     if missing:
         raise InvalidError(
             f"spec.inputs: the task needs {', '.join(map(repr, missing))}; give the trigger a"

@@ -8,15 +8,8 @@ from controlplane.core.triggers import DueTrigger, TriggerKey, TriggerRow
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.phase_guards import is_live
 from controlplane.store.resources.specs import find_specs
-from controlplane.store.resources.triggers import (
-    KEYS,
-    PROGRESS,
-    SAME_KEY,
-    key_arrays,
-    key_values,
-    parse_trigger,
-    progress_arrays,
-)
+from controlplane.store.resources.trigger_keys import KEYS, SAME_KEY, key_arrays, key_values
+from controlplane.store.resources.triggers import PROGRESS, parse_trigger, progress_arrays
 from controlplane.store.statements import given, not_deleted, only_one, statement
 from shared.model.ids import Digest, DomainName, OrgName, ProjectName, RunId, RunName
 

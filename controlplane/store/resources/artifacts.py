@@ -23,6 +23,7 @@ from controlplane.core.artifacts import (
     PartitionSchema,
 )
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.artifact_firings import enqueue_firings
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionKey, DomainName, ProjectName
@@ -217,6 +218,7 @@ async def insert_artifacts(
             "created_at_": [max(now, names[each.key.name].latest_at) for each in versions],
         },
     )
+    await enqueue_firings(tx, versions, now)
 
 
 async def count_names(tx: OrgTx, project: str, domain: str, *, most: int) -> int:

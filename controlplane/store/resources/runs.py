@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
+from controlplane.core.firings import FiringReason
 from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
@@ -30,7 +31,7 @@ from controlplane.store.dispatch.reservations import (
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
 from controlplane.store.resources.specs import save_specs
-from controlplane.store.resources.trigger_firings import record_run_by_hand
+from controlplane.store.resources.trigger_firings import record_one
 from controlplane.store.resources.triggers import lock_triggers
 from controlplane.store.rows import render_source
 from controlplane.store.statements import statement
@@ -204,8 +205,15 @@ async def create_run(
     if made is None:
         return await _why_not(tx, run, new, by)
     if of_trigger is not None:
-        await record_run_by_hand(
-            tx, of_trigger, key.name, started_at=new.started_at or now, by=by, now=now
+        is_of_artifact = new.source is RunSource.ARTIFACT_TRIGGER
+        await record_one(
+            tx,
+            of_trigger,
+            FiringReason.ARTIFACT if is_of_artifact else FiringReason.BY_HAND,
+            instant=new.started_at or now,
+            now=now,
+            run=key.name,
+            by="" if is_of_artifact else by,
         )
     recovered = new.recovered
     cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import SmallInteger, Text, bindparam, select
 
 from controlplane.core.firings import (
     MOST_FIRINGS,
@@ -13,15 +13,14 @@ from controlplane.core.firings import (
     FiringReason,
 )
 from controlplane.core.lists import Listing
-from controlplane.core.triggers import TriggerKey
+from controlplane.core.triggers import MAX_ERROR, TriggerKey
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import among, numbers
 from controlplane.store.resources.pages import Key, page
-from controlplane.store.resources.triggers import KEYS, SAME_KEY, key_arrays, key_values
+from controlplane.store.resources.trigger_keys import KEYS, SAME_KEY, key_arrays, key_values
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
 from controlplane.store.trigger_tables import trigger_firings
-from shared.model.ids import RunName
 
 _FIRING = {
     "number": "bigint",
@@ -42,23 +41,31 @@ INSERT INTO trigger_firings (org, {", ".join({**KEYS, **_FIRING})}, decided_at)
 SELECT n.org, {", ".join(f"n.{name}" for name in {**KEYS, **_FIRING})}, :now FROM n
 """)
 
-_RECORD_BY_HAND = statement(f"""
+_RECORD_ONE = statement(f"""
 WITH n AS (
-    UPDATE triggers SET triggered_at = greatest(triggered_at, :now), firings = firings + 1
+    UPDATE triggers
+    SET triggered_at = CASE WHEN :run = '' THEN triggered_at
+                            ELSE greatest(triggered_at, :now) END,
+        skipped = skipped + CASE WHEN :run = '' THEN 1 ELSE 0 END,
+        error = CASE WHEN :run = '' THEN :message ELSE error END,
+        error_at = CASE WHEN :run = '' THEN :now ELSE error_at END,
+        firings = firings + 1
     WHERE org = :org AND project = :project AND domain = :domain AND task_name = :task_name
       AND name = :name AND deleted_at IS NULL
     RETURNING org, project, domain, task_name, name, firings AS number
 ), old AS (
     DELETE FROM trigger_firings t USING n WHERE {SAME_KEY} AND t.number <= n.number - :kept
 )
-INSERT INTO trigger_firings (org, {", ".join(KEYS)}, number, outcome, reason, instant, last_instant,
-                             instants, run, decided_at, decided_by)
-SELECT n.org, {", ".join(f"n.{name}" for name in KEYS)}, n.number,
-       {FiringOutcome.STARTED.value}, '{FiringReason.BY_HAND.value}', :started_at, :started_at, 1,
-       :run, :now, :by
+INSERT INTO trigger_firings (org, {", ".join(KEYS)}, number, outcome, reason, message, instant,
+                             last_instant, instants, run, decided_at, decided_by)
+SELECT n.org, {", ".join(f"n.{name}" for name in KEYS)}, n.number, :outcome, :reason, :message,
+       :started_at, :started_at, 1, :run, :now, :by
 FROM n
 RETURNING number
-""")
+""").bindparams(
+    *(bindparam(name, type_=Text) for name in ("run", "message", "reason", "by")),
+    bindparam("outcome", type_=SmallInteger),
+)
 
 
 async def record_firings(
@@ -86,17 +93,33 @@ async def record_firings(
     )
 
 
-async def record_run_by_hand(
-    tx: OrgTx, key: TriggerKey, run: RunName, *, started_at: datetime, by: str, now: datetime
+async def record_one(
+    tx: OrgTx,
+    key: TriggerKey,
+    reason: FiringReason,
+    *,
+    instant: datetime,
+    now: datetime,
+    run: str = "",
+    message: str = "",
+    by: str = "",
 ) -> bool:
-    """Record that ``by`` starts a run of a trigger, and lock it; False if there is no such trigger."""
+    """
+    Record a firing that is not scheduled, and lock its trigger; False if there is no such trigger.
+
+    Without a run it is skipped, and ``message`` says why.
+    """
+    outcome = FiringOutcome.STARTED if run else FiringOutcome.SKIPPED
     return bool(
         await tx.rows(
-            _RECORD_BY_HAND,
+            _RECORD_ONE,
             {
                 **key_values(key),
+                "outcome": outcome.value,
+                "reason": reason.value,
+                "message": message[:MAX_ERROR],
                 "run": run,
-                "started_at": started_at,
+                "started_at": instant,
                 "by": by,
                 "kept": MOST_FIRINGS,
                 "now": now,

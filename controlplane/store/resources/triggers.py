@@ -5,6 +5,7 @@ A deployment first takes an advisory lock of its task, then locks triggers by ke
 before queues and runs.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from controlplane.core.lists import Listing
 from controlplane.core.schedules import CronSchedule, RateSchedule, Schedule
 from controlplane.core.triggers import (
     MOST_REVISIONS,
+    ArtifactMatch,
     AutomationType,
     Origin,
     Overlap,
@@ -36,13 +38,13 @@ from controlplane.store.resources.filters import (
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
 from controlplane.store.resources.specs import digest_of, save_specs
+from controlplane.store.resources.trigger_keys import KEYS, SAME_KEY, key_arrays, key_values
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
 from controlplane.store.tables import specs
 from controlplane.store.trigger_tables import trigger_revisions, triggers
 from shared.model.ids import DomainName, ProjectName
 
-KEYS = {"project": "text", "domain": "text", "task_name": "text", "name": "text"}
 _CONTENT = {
     "revision": "bigint",
     "action": "smallint",
@@ -79,12 +81,11 @@ _SCHEDULE = {
     "anchor_at_": "timestamptz",
     "from_anchor": "boolean",
     "overlap": "smallint",
+    "artifact": "text",
+    "artifact_version": "text",
+    "artifact_partitions": "jsonb",
 }
 _ALL = KEYS | _CONTENT | _SCHEDULE | PROGRESS
-SAME_KEY = """
-t.org = n.org AND t.project = n.project AND t.domain = n.domain
-AND t.task_name = n.task_name AND t.name = n.name
-"""
 
 
 def _names(columns: Collection[str], prefix: str = "") -> str:
@@ -198,6 +199,7 @@ async def save_triggers(tx: OrgTx, rows: Sequence[TriggerRow]) -> None:
             "deleted_at_": [row.deleted_at for row in rows],
             **_schedules([row.schedule for row in rows]),
             "overlap": [row.overlap.value for row in rows],
+            **_matches([row.artifact for row in rows]),
             **progress_arrays(rows),
             "kept": MOST_REVISIONS,
         },
@@ -287,16 +289,6 @@ async def list_revisions(tx: OrgTx, key: TriggerKey, listing: Listing) -> Trigge
     return TriggerPage([parse_trigger(row) for row in rows], token)
 
 
-def key_arrays(keys: Sequence[TriggerKey]) -> dict[str, object]:
-    """Return keys as the arrays of ``KEYS``."""
-    return {
-        "project": [key.project for key in keys],
-        "domain": [key.domain for key in keys],
-        "task_name": [key.task_name for key in keys],
-        "name": [key.name for key in keys],
-    }
-
-
 def progress_arrays(rows: Sequence[TriggerRow]) -> dict[str, object]:
     """Return what the scheduler changes as the arrays of ``PROGRESS``."""
     return {
@@ -341,6 +333,7 @@ def parse_trigger(row: Row[Any]) -> TriggerRow:
         error_at=row.error_at if is_current else None,
         overlap=parse_enum(row.overlap, Overlap.ALLOW) if is_current else Overlap.ALLOW,
         firings=row.firings if is_current else 0,
+        artifact=_parse_match(row) if is_current else None,
     )
 
 
@@ -352,6 +345,24 @@ def _parse_schedule(row: Row[Any]) -> Schedule | None:
     return None
 
 
+def _parse_match(row: Row[Any]) -> ArtifactMatch | None:
+    if not row.artifact:
+        return None
+    return ArtifactMatch(
+        name=row.artifact, version=row.artifact_version, partitions=row.artifact_partitions
+    )
+
+
+def _matches(matches: Sequence[ArtifactMatch | None]) -> dict[str, object]:
+    return {
+        "artifact": [each.name if each else "" for each in matches],
+        "artifact_version": [each.version if each else "" for each in matches],
+        "artifact_partitions": [
+            json.dumps(dict(each.partitions) if each else {}) for each in matches
+        ],
+    }
+
+
 def _schedules(schedules: Sequence[Schedule | None]) -> dict[str, object]:
     crons = [each if isinstance(each, CronSchedule) else None for each in schedules]
     rates = [each if isinstance(each, RateSchedule) else None for each in schedules]
@@ -361,14 +372,4 @@ def _schedules(schedules: Sequence[Schedule | None]) -> dict[str, object]:
         "every": [each.interval if each else None for each in rates],
         "anchor_at_": [each.anchor if each else None for each in rates],
         "from_anchor": [each.from_anchor if each else False for each in rates],
-    }
-
-
-def key_values(key: TriggerKey) -> dict[str, object]:
-    """Return a key as single values."""
-    return {
-        "project": key.project,
-        "domain": key.domain,
-        "task_name": key.task_name,
-        "name": key.name,
     }

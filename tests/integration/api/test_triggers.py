@@ -288,19 +288,6 @@ async def test_kickoff_time_of_a_task_that_would_not_get_it_is_refused(api: ApiU
     assert "{{.runStartTime}}" in message
 
 
-async def test_artifact_trigger_is_refused_as_unimplemented(api: ApiUnderTest) -> None:
-    await api.tasks.deploy_task(deploy_scheduled())
-    automation = TriggerAutomationSpec(type=3)
-    automation.artifact.artifact_name = "model"
-
-    code, message = await refusal(
-        api.triggers.deploy_trigger(deploy_trigger(automation=automation))
-    )
-
-    assert code is Code.UNIMPLEMENTED
-    assert "schedule" in message
-
-
 async def test_large_inline_inputs_are_refused_with_the_limit(api: ApiUnderTest) -> None:
     request = deploy_scheduled(of_task("first"))
     request.spec.task_template.interface.inputs.variables.add(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.artifacts import (
     ArtifactKey,
@@ -32,6 +33,7 @@ A_ROW = 60
 """Rows that a statement may examine for each version of its set, as in test_examined.py."""
 
 OF_ARTIFACTS = {
+    "artifact_firings._ENQUEUE",
     "artifact_lists._GROUPS",
     "artifact_registrations._ENQUEUE",
     "artifacts._DIGESTS",
@@ -47,7 +49,13 @@ INSERT INTO artifacts (org, project, domain, name, version, number, spec, digest
                        time_partition, time_key, granularity, created_at)
     SELECT 'acme', 'p', 'development', name, 'v' || n, n, '', '', jsonb_build_object('region', n % 7),
            date_trunc('day', now()) + n % 365 * interval '1 day', 'date', 3, '2020-01-01'
-    FROM unnest(ARRAY['large', 'other']) name, generate_series(1, 20000) n
+    FROM unnest(ARRAY['large', 'other']) name, generate_series(1, 20000) n;
+INSERT INTO triggers (org, project, domain, task_name, name, revision, action, task_version, spec,
+                      automation, automation_type, active, input_uri, description, origin,
+                      deployed_by, updated_by, deployed_at, updated_at, artifact)
+    SELECT 'acme', 'p', 'development', 'env.t' || n, 'n', 1, 1, 'v1', '', '', 3, true, '', '', 0, 'ada',
+           'ada', now(), now(), CASE WHEN n <= 50 THEN 'n' || n - 1 ELSE 'large' END
+    FROM generate_series(1, 20000) n
 """
 
 
@@ -65,7 +73,7 @@ async def measured(
     del store  # its org
     await explain_everything(postgres_server.superuser_url, test_database.name)
     owner = await asyncpg.connect(test_database.owner_url)
-    for table in ("artifact_names", "artifacts"):
+    for table in ("artifact_names", "artifacts", "triggers"):
         await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     await owner.execute(OTHER_VERSIONS)
     if request.param == "analysed":
@@ -102,7 +110,9 @@ async def test_statement_on_artifacts_examines_rows_in_proportion_to_them(
         )
         page = await artifact_lists.list_groups(tx, "p", "development", Listing(limit=200))
 
-    assert len(digests) == size
+        queued = await tx.rows(text("SELECT count(*) AS found FROM artifact_firings"))
+
+    assert len(digests) == queued[0].found == size
     groups = {group.latest.key.name.name: group for group in page.rows}
     assert len(groups) == NAMES + 2
     assert groups["n0"].latest.key.version == f"v{size - NAMES}"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from controlplane.core.firings import MOST_EXAMINED
+from controlplane.core.firings import MOST_EXAMINED, FiringReason
 from controlplane.core.lists import Listing
 from controlplane.core.runs import RunScope
 from controlplane.core.triggers import TriggerKey, TriggerScope
@@ -21,9 +21,9 @@ from controlplane.store.dispatch.firings import (
     save_progress,
 )
 from controlplane.store.resources.lists import list_runs
-from controlplane.store.resources.trigger_firings import list_firings, record_run_by_hand
+from controlplane.store.resources.trigger_firings import list_firings, record_one
 from controlplane.store.resources.triggers import find_trigger, list_triggers, lock_task
-from shared.model.ids import DomainName, ProjectName, RunName
+from shared.model.ids import DomainName, ProjectName
 from tests.factories import NOW
 from tests.integration.store.large import Large, large
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
@@ -156,6 +156,6 @@ async def test_newest_firings_of_a_trigger_are_listed_by_key(large: Large) -> No
 async def test_firing_deletes_the_oldest_of_its_trigger_by_key(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         key = TriggerKey(PROJECT, DOMAIN, "env.t7", "n1207")
-        assert await record_run_by_hand(tx, key, RunName("r"), started_at=NOW, by="ada", now=NOW)
+        assert await record_one(tx, key, FiringReason.BY_HAND, instant=NOW, now=NOW, run="r")
 
     (await large.count_pages(work)).assert_few(60)

@@ -178,6 +178,25 @@ def test_clock_change_by_half_an_hour_fires_once(text: str, local: str) -> None:
     assert schedule.count_until(instant, datetime(2026, 12, 31, tzinfo=UTC)) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "after", "local"),
+    [
+        ("45 * * * *", datetime(2026, 10, 3, 15, 20, tzinfo=UTC), "2026-10-04T02:45:00+11:00"),
+        ("30 * * * *", datetime(2026, 4, 4, 14, 59, tzinfo=UTC), "2026-04-05T01:30:00+10:30"),
+        ("10 * * * *", datetime(2026, 10, 3, 15, 20, tzinfo=UTC), "2026-10-04T03:10:00+11:00"),
+    ],
+)
+def test_schedule_of_every_hour_passes_no_minute_around_a_change_by_half_an_hour(
+    text: str, after: datetime, local: str
+) -> None:
+    schedule = parse_cron(text, "Australia/Lord_Howe", field="cron")
+
+    instant = schedule.find_next(after)
+
+    assert instant is not None
+    assert render_local(schedule, instant) == local
+
+
 def test_step_of_hours_fires_at_each_wall_time_around_a_change_by_half_an_hour() -> None:
     schedule = parse_cron("0 */2 * * *", "Australia/Lord_Howe", field="cron")
     first = schedule.find_next(datetime(2026, 4, 4, 12, 30, tzinfo=UTC))
