@@ -21,7 +21,8 @@ from google.protobuf.descriptor import (
 
 from controlplane.api.resources.answers import REFUSALS
 from controlplane.api.resources.requests import list_parameters
-from controlplane.api.resources.routes import BASE, ROUTES, Listed, Route
+from controlplane.api.resources.route import BASE, Listed, Route
+from controlplane.api.resources.routes import ROUTES
 from controlplane.api.server import services
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT
 from scripts.openapi import KNOWN, SCALARS, error_schema
@@ -133,13 +134,17 @@ class Document:
         request = method.input_type
         if route.body:
             filled = {path for path in route.fills.values() if path.startswith(f"{route.body}.")}
-            body = _type_of(request.fields_by_name[route.body])
+            body = request
+            for name in route.body.split("."):
+                body = _type_of(body.fields_by_name[name])
             if not filled:
                 return self._message(body, is_request=True)
             left_out = {path.split(".")[1] for path in filled}
         else:
             body = request
-            left_out = {path.split(".")[0] for path in route.fills.values()}
+            left_out = {
+                path.split(".")[0] for path in (*route.fills.values(), *route.also.values())
+            }
             left_out |= {name for name in ("run_id", "project_id") if "run_spec" in _names(body)}
         return {
             "type": "object",

@@ -1,14 +1,15 @@
 """Explains paths of FlyteAdmin that have another place here, or none."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs
 
-from controlplane.api.resources.routes import BASE
+from controlplane.api.resources.route import BASE
 
 PREFIX = "/api/v1/"
 
 _DOMAIN = BASE + "projects/{project}/domains/{domain}/"
 _TASKS = f"tasks and workflows are tasks here: {_DOMAIN}tasks"
-_TRIGGERS = "launch plans are triggers here, which this release does not serve over HTTP"
+_TRIGGERS = f"launch plans are triggers here: {_DOMAIN}tasks/{{task}}/triggers/{{trigger}}"
 _RUNS = f"executions are runs here: {_DOMAIN}runs"
 _ACTIONS = f"node executions are actions of a run here: {_DOMAIN}runs/{{run}}/actions"
 _ATTEMPTS = f"task executions are attempts of an action here: {_DOMAIN}runs/{{run}}/actions/{{action}}/attempts"
@@ -22,7 +23,7 @@ _PLACES: Mapping[str, str] = {
     "children": _ACTIONS,
     "data": f"data of executions is data of actions here: {_DOMAIN}runs/{{run}}/actions/{{action}}/data",
     "description_entities": "descriptions are part of a task's version here",
-    "domains": f"every project lists its domains here: {BASE}projects",
+    "domains": f"domains belong to an org here: {BASE}domains",
     "events": "events are reports of agents here, which come over the agents' own link",
     "executions": _RUNS,
     "launch_plan_ids": _TRIGGERS,
@@ -37,11 +38,58 @@ _PLACES: Mapping[str, str] = {
     "task_executions": _ATTEMPTS,
     "task_ids": _TASKS,
     "tasks": _TASKS,
-    "triggers": "triggers are not served over HTTP by this release",
     "workflow_attributes": _SETTINGS,
     "workflow_ids": _TASKS,
     "workflows": _TASKS,
 }
+
+
+_ATTRIBUTES = frozenset(
+    {
+        "matchable_attributes",
+        "project_attributes",
+        "project_domain_attributes",
+        "workflow_attributes",
+    }
+)
+_ALTERNATIVES: Sequence[tuple[str, str, str, str]] = (
+    (
+        "CLUSTER_RESOURCE",
+        "1",
+        "clusterResourceAttributes",
+        "objects of a namespace are made by the cluster's operator, with Helm for example",
+    ),
+    (
+        "EXECUTION_CLUSTER_LABEL",
+        "3",
+        "executionClusterLabel",
+        "a queue names its pool of clusters (volary queue), and run.default_queue the queue",
+    ),
+    (
+        "QUALITY_OF_SERVICE",
+        "4",
+        "qualityOfService",
+        "queues have limits (volary queue), and the setting run.default_queue names the queue",
+    ),
+    (
+        "PLUGIN_OVERRIDE",
+        "5",
+        "pluginOverrides",
+        "the type of a task alone decides which operator runs it",
+    ),
+)
+"""Matchable resources without a setting: name, number, field in a body, and what there is instead."""
+
+
+def find_alternative(path: str, query: bytes, body: bytes) -> str | None:
+    """Return why FlyteAdmin's attributes cannot be settings, and the remedy; None if they can."""
+    if _noun(path.removeprefix(PREFIX).split("/")) not in _ATTRIBUTES:
+        return None
+    asked = parse_qs(query.decode("latin-1")).get("resource_type", [])
+    for name, number, field, remedy in _ALTERNATIVES:
+        if name in asked or number in asked or f'"{field}"'.encode() in body:
+            return f"attributes of the type {name} have no place here: {remedy}"
+    return None
 
 
 def explain_path(path: str) -> str | None:

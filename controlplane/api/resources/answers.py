@@ -9,7 +9,7 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from google.protobuf.message import Message
 
-from controlplane.api.resources.routes import Route
+from controlplane.api.resources.route import Route
 from controlplane.api.wire import JSON_CODEC
 
 STATUS: Mapping[Code, int] = {

@@ -132,6 +132,21 @@ TASKS = ListFields(
         "is_entrypoint",
     ),
 )
+TRIGGERS = ListFields(
+    "triggers",
+    _same(
+        "project",
+        "domain",
+        "task_name",
+        "task_version",
+        "name",
+        "active",
+        "automation_type",
+        "deployed_at",
+        "updated_at",
+    ),
+)
+REVISIONS = ListFields("revisions", _same("revision", "action", "deployed_at", "updated_at"))
 PROJECTS = ListFields(
     "projects",
     _same("id", "identifier", "name", "description", "state", "created_at", "updated_at"),

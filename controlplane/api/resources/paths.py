@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from controlplane.api.resources.routes import BASE, Route
+from controlplane.api.resources.route import BASE, Route
 from controlplane.core.errors import InvalidError
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flyteidl2.common.list_pb2 import ListRequest, Sort
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from controlplane.api.convert.lists import render_filters
-from controlplane.api.resources.routes import Listed, PageOnly, Route
+from controlplane.api.resources.route import Listed, PageOnly, Route
 from controlplane.api.wire import JSON_CODEC
 from controlplane.core import filter_text
 from controlplane.core.errors import InvalidError
@@ -19,6 +21,14 @@ from controlplane.core.page_tokens import bind_token, open_token
 _PAGE_PARAMETERS = ("limit", "token")
 _LIST_PARAMETERS = ("filters", "sort_by.key", "sort_by.direction", *_PAGE_PARAMETERS)
 _ETAG_DIGITS = 19
+_NUMBERS = frozenset(
+    {
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    }
+)
 _DIRECTIONS = {"ASCENDING": Sort.ASCENDING, "DESCENDING": Sort.DESCENDING}
 _MAX_QUOTED = 100  # characters of a parameter in an error message
 
@@ -54,7 +64,7 @@ def build_request(call: Call, message: Message) -> None:
         _fill_body(call, message, route.body)
     if route.present:
         getattr(message, route.present).SetInParent()
-    for name, path in route.fills.items():
+    for name, path in (*route.fills.items(), *route.also.items()):
         _set(message, path, call.values[name])
     if route.header is not None:
         value = parse_etag(route.header.name, call.header) if route.header.is_etag else call.header
@@ -86,7 +96,7 @@ def parse_etag(name: str, value: str) -> int:
 
 def _fill_body(call: Call, message: Any, part: str) -> None:
     """Parse the body into the message or a part of it; what the path names is not in the body."""
-    into = getattr(message, part) if part else message
+    into = reduce(getattr, part.split("."), message) if part else message
     body = call.body.strip()
     if body:
         if not body.startswith(b"{"):
@@ -95,12 +105,15 @@ def _fill_body(call: Call, message: Any, part: str) -> None:
     if part:
         into.SetInParent()
     for name, path in call.route.fills.items():
-        first, _, below = path.partition(".")
-        if first == part:
+        if part and path.startswith(f"{part}."):
+            below = path.removeprefix(f"{part}.")
             given = getattr(into, below)
             if given not in ("", call.values[name]):
                 raise InvalidError(f"{below}: is not the one of the path; leave it out of the body")
-        elif taken := _find_set(message, first):
+        elif not part and (taken := _find_set(message, path.partition(".")[0])):
+            raise InvalidError(f"{taken}: is named by the path; leave it out of the body")
+    for path in () if part else call.route.also.values():
+        if taken := _find_set(message, path.partition(".")[0]):
             raise InvalidError(f"{taken}: is named by the path; leave it out of the body")
 
 
@@ -110,7 +123,7 @@ def _find_set(message: Any, name: str) -> str | None:
     if chosen is not None:
         found: str | None = message.WhichOneof(chosen.name)
         return found
-    return name if message.HasField(name) else None
+    return name if any(field.name == name for field, _ in message.ListFields()) else None
 
 
 def parse_query(raw: bytes, known: list[str]) -> Mapping[str, str]:
@@ -208,12 +221,23 @@ def _parse_limit(query: Mapping[str, str]) -> int:
     return min(int(given[:10]), MAX_LIMIT)
 
 
-def _set(message: Any, path: str, value: object) -> None:
-    """Set a field by its dotted path."""
+def _set(message: Any, path: str, value: str | int) -> None:
+    """Set a field by its dotted path; on the way, of a repeated field the first one."""
     *above, last = path.split(".")
     for name in above:
+        is_repeated = message.DESCRIPTOR.fields_by_name[name].is_repeated
         message = getattr(message, name)
+        if is_repeated:
+            message = message[0] if message else message.add()
+    if message.DESCRIPTOR.fields_by_name[last].cpp_type in _NUMBERS and isinstance(value, str):
+        value = _parse_number(last, value)
     setattr(message, last, value)
+
+
+def _parse_number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < _ETAG_DIGITS):
+        raise InvalidError(f"{name}: {text[:_MAX_QUOTED]!r} in the path is no number")
+    return int(text)
 
 
 def _decode(raw: bytes, name: str) -> str:

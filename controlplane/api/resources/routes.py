@@ -6,12 +6,20 @@ A path is below ``/api/v1/orgs/{org}/``. Every name in braces is a parameter of 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from controlplane.api.resources import fields
-from controlplane.api.resources.fields import ListFields
-
-BASE = "/api/v1/orgs/{org}/"
+from controlplane.api.resources.copies import COPIES
+from controlplane.api.resources.domain_routes import DOMAINS
+from controlplane.api.resources.route import (
+    IN_DOMAIN,
+    OF_RUN,
+    OF_TASK,
+    Header,
+    Listed,
+    PageOnly,
+    Route,
+)
+from controlplane.api.resources.trigger_routes import TRIGGERS
 
 _RUN = "flyteidl2.workflow.RunService"
 _TASK = "flyteidl2.task.TaskService"
@@ -20,71 +28,7 @@ _DATA = "flyteidl2.dataproxy.DataProxyService"
 _SETTINGS = "flyteidl2.settings.SettingsService"
 _SECRET = "flyteidl2.secret.SecretService"  # noqa: S105
 
-_IN_DOMAIN = "projects/{project}/domains/{domain}/"
-_OF_RUN = _IN_DOMAIN + "runs/{run}"
-_OF_ACTION = _OF_RUN + "/actions/{action}"
-_OF_TASK = _IN_DOMAIN + "tasks/{task}"
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """
-    How a list takes ``filters``, ``sort_by.key``, ``sort_by.direction``, ``limit`` and ``token``.
-
-    ``equals``: query parameters that are filters too, with the field that equals their value.
-    """
-
-    fields: ListFields
-    equals: Mapping[str, str] = field(default_factory=dict)
-    is_text: bool = False
-    """The RPC takes filters as text, and all five on the request itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageOnly:
-    """A list that takes ``limit`` and ``token`` only, on the request itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A header of the request that selects a route, and the field of the message that it fills."""
-
-    name: str
-    field: str
-    is_etag: bool = False
-    """It holds a version, in quotes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """
-    One route; of several with the same method and path, the first whose condition holds answers.
-
-    ``header``, ``flag``: the condition: the request has the header, or the query ``flag=true``.
-
-    ``fills``: fields of the message, as dotted paths, by the parameters of the path.
-    ``answer``: the field of the response that is the answer, "" for all of it; ``only``: the
-    fields of it that are written, if not all. Of a repeated field, the last one is the answer.
-
-    ``body``: the field of the message that the body is, "" for all of it; None: there is no body.
-    ``present``: a field that is there even if nothing in it is filled.
-    ``is_create``: the answer is 201. ``has_etag``: the answer's version is its ``etag``.
-    """
-
-    method: str
-    path: str
-    rpc: str
-    about: str
-    fills: Mapping[str, str]
-    listed: Listed | PageOnly | None = None
-    answer: str = ""
-    only: Sequence[str] = ()
-    header: Header | None = None
-    flag: str = ""
-    body: str | None = None
-    present: str = ""
-    is_create: bool = False
-    has_etag: bool = False
+_OF_ACTION = OF_RUN + "/actions/{action}"
 
 
 _PROJECT_ID = {"project": "project_id.name", "domain": "project_id.domain"}
@@ -108,12 +52,12 @@ _TASK_ID = {
 _KEYS: Sequence[tuple[str, Mapping[str, str]]] = (
     ("", {}),
     ("domains/{domain}/", {"domain": "key.domain"}),
-    (_IN_DOMAIN, {"project": "key.project", "domain": "key.domain"}),
+    (IN_DOMAIN, {"project": "key.project", "domain": "key.domain"}),
 )
 _SCOPES: Sequence[tuple[str, Mapping[str, str]]] = (
     ("", {}),
     ("domains/{domain}/", {"domain": "domain"}),
-    (_IN_DOMAIN, {"project": "project", "domain": "domain"}),
+    (IN_DOMAIN, {"project": "project", "domain": "domain"}),
 )
 
 
@@ -228,7 +172,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="PUT",
-        path=_OF_TASK + "/versions/{version}",
+        path=OF_TASK + "/versions/{version}",
         rpc=f"{_TASK}/DeployTask",
         about="Deploy a version of a task; the same again changes nothing, another is refused.",
         fills=_TASK_ID,
@@ -236,7 +180,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="POST",
-        path=_IN_DOMAIN + "runs",
+        path=IN_DOMAIN + "runs",
         rpc=f"{_RUN}/CreateRun",
         about="Create the run of this name, once however often it is sent.",
         fills={"project": "run_id.project", "domain": "run_id.domain"},
@@ -247,7 +191,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="POST",
-        path=_IN_DOMAIN + "runs",
+        path=IN_DOMAIN + "runs",
         rpc=f"{_RUN}/CreateRun",
         about="Create a run, with a name of the server's.",
         fills=_PROJECT_ID,
@@ -257,7 +201,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="POST",
-        path=_OF_RUN + ":abort",
+        path=OF_RUN + ":abort",
         rpc=f"{_RUN}/AbortRun",
         about="Abort a run.",
         fills=_RUN_ID,
@@ -298,7 +242,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_IN_DOMAIN + "tasks",
+        path=IN_DOMAIN + "tasks",
         rpc=f"{_TASK}/ListTasks",
         about="List tasks, each with its latest version.",
         fills=_PROJECT_ID,
@@ -306,7 +250,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_OF_TASK,
+        path=OF_TASK,
         rpc=f"{_TASK}/ListVersions",
         about="List the versions of a task.",
         fills=_TASK_NAME,
@@ -314,7 +258,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_OF_TASK + "/versions/{version}",
+        path=OF_TASK + "/versions/{version}",
         rpc=f"{_TASK}/GetTaskDetails",
         about="Get a version of a task.",
         fills=_TASK_ID,
@@ -322,7 +266,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_IN_DOMAIN + "runs",
+        path=IN_DOMAIN + "runs",
         rpc=f"{_RUN}/ListRuns",
         about="List runs.",
         fills=_PROJECT_ID,
@@ -330,7 +274,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_OF_RUN,
+        path=OF_RUN,
         rpc=f"{_RUN}/GetRunDetails",
         about="Get a run, with its root action.",
         fills=_RUN_ID,
@@ -338,7 +282,7 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         method="GET",
-        path=_OF_RUN + "/actions",
+        path=OF_RUN + "/actions",
         rpc=f"{_RUN}/ListActions",
         about="List the actions of a run.",
         fills=_RUN_ID,
@@ -368,6 +312,9 @@ ROUTES: Sequence[Route] = (
         about="Get the inputs and outputs of an action.",
         fills=_ACTION_ID,
     ),
+    *COPIES,
+    *DOMAINS,
+    *TRIGGERS,
     *_settings(),
     *_secrets(),
 )

@@ -18,16 +18,17 @@ from controlplane.api import headers
 from controlplane.api.errors import answer_for
 from controlplane.api.headers import BadHeaderError
 from controlplane.api.interceptors import REQUEST_ID_HEADER
-from controlplane.api.resources import bodies, requests
-from controlplane.api.resources.absent import explain_path
+from controlplane.api.resources import bodies, copies, requests
+from controlplane.api.resources.absent import explain_path, find_alternative
 from controlplane.api.resources.answers import Answer, pick, render_error, render_message
 from controlplane.api.resources.bodies import BodyRefusedError
 from controlplane.api.resources.paths import Found, Paths
 from controlplane.api.resources.requests import Call
-from controlplane.api.resources.routes import BASE, ROUTES
+from controlplane.api.resources.route import BASE
+from controlplane.api.resources.routes import ROUTES
 from controlplane.api.server import Bound, PublicApi, method_info
 from controlplane.core.callers import Caller
-from controlplane.core.errors import InvalidError, NotFoundError, UnbuiltError
+from controlplane.core.errors import InvalidError, NotFoundError, RequestError, UnbuiltError
 
 OWN_ORG = "-"
 """Stands in a path for the org of the caller's credential."""
@@ -58,7 +59,7 @@ class ResourceApi:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         request_id: list[tuple[bytes, bytes]] = []
         try:
-            found = self._find(scope)
+            found = await self._find(scope, receive)
             routes = found.routes.get(scope["method"])
             if routes is None:
                 return _refuse_method(scope["method"], found)
@@ -82,18 +83,11 @@ class ResourceApi:
             answered = answer_for(error, rpc=scope["path"][:_MAX_QUOTED], request_id=name)
             return render_error(answered, request_id or [_request_id(name)])
 
-    def _find(self, scope: Scope) -> Found:
-        raw: bytes = scope["raw_path"]
-        found = self._paths.find(raw.partition(b"?")[0])
+    async def _find(self, scope: Scope, receive: Receive) -> Found:
+        """Return the routes of a path; an error says where else what it names is."""
+        found = self._paths.find(scope["raw_path"].partition(b"?")[0])
         if found is None:
-            path = scope["path"][:_MAX_QUOTED]
-            if reason := explain_path(path):
-                raise UnbuiltError(reason)
-            raise NotFoundError(
-                "path",
-                path,
-                remedy=f"paths begin with {BASE}, where {OWN_ORG} is your own org",
-            )
+            raise await _explain(scope, receive)
         return found
 
     async def _call(
@@ -102,8 +96,12 @@ class ResourceApi:
         bound = self._bound[call.route.rpc]
         message = GetMessageClass(bound.method.input_type)()
         requests.build_request(call, message)
+        function = bound.function
+        if call.route.copies is not None:
+            copies.prepare(message, call.route.copies)
+            function = copies.copying(self._bound)
         context = _context(scope, bound, given)
-        answer = self._interceptors.unary(bound.rpc, _within(call.values["org"], bound.function))
+        answer = self._interceptors.unary(bound.rpc, _within(call.values["org"], function))
         try:
             response = await answer(message, context)
         finally:
@@ -112,6 +110,19 @@ class ResourceApi:
         part = pick(call.route, response)
         requests.bind_page(call, part)
         return render_message(call.route, part)
+
+
+async def _explain(scope: Scope, receive: Receive) -> RequestError:
+    """Return the error for a path without a route."""
+    path = scope["path"][:_MAX_QUOTED]
+    reason = explain_path(path)
+    if reason is None:
+        return NotFoundError(
+            "path", path, remedy=f"paths begin with {BASE}, where {OWN_ORG} is your own org"
+        )
+    body = await bodies.read(_headers(scope), receive)
+    alternative = find_alternative(path, scope["query_string"], body)
+    return UnbuiltError(reason) if alternative is None else InvalidError(alternative)
 
 
 def _within(

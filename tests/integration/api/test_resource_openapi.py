@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 from random import Random
 from typing import Any
@@ -15,11 +15,13 @@ from google.protobuf.message_factory import GetMessageClass
 from jsonschema import Draft202012Validator
 
 from controlplane.api.resources.requests import list_parameters
-from controlplane.api.resources.routes import BASE, ROUTES, Route
+from controlplane.api.resources.route import BASE, Route
+from controlplane.api.resources.routes import ROUTES
 from controlplane.web.openapi import RESOURCES
 from tests.integration.api.client import DOMAIN, PROJECT, ApiUnderTest
 from tests.integration.api.requests import create_run, deploy
 from tests.integration.api.test_fuzz import EVIL, PLAUSIBLE, fill
+from tests.integration.api.triggers import plain_trigger
 
 ROUNDS = 12
 VALUES = {
@@ -31,6 +33,8 @@ VALUES = {
     "run": "r1",
     "action": "a0",
     "secret": "token",
+    "trigger": "nightly",
+    "revision": "1",
 }
 QUERY = (
     "eq(name,r1)",
@@ -121,10 +125,11 @@ def hostile_body(route: Route, api: ApiUnderTest, chance: Random) -> Any:
     """Return a body with random fields; those without a form in JSON are drawn again."""
     while True:
         request = GetMessageClass(api.api.bound[route.rpc].method.input_type)()
-        body: Any = getattr(request, route.body) if route.body else request
+        body: Any = reduce(getattr, route.body.split("."), request) if route.body else request
         fill(body, chance)
         if not route.body:
-            for name in {filled.partition(".")[0] for filled in route.fills.values()}:
+            filled = (*route.fills.values(), *route.also.values())
+            for name in {path.partition(".")[0] for path in filled}:
                 body.ClearField(name)
         try:
             return MessageToDict(body)
@@ -155,6 +160,7 @@ async def test_hostile_requests_are_answered_as_the_document_says(
 async def test_plain_answers_are_those_of_the_document(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run())
     await api.tasks.deploy_task(deploy())
+    await api.triggers.deploy_trigger(plain_trigger())
     await api.finish()
     async with httpx.AsyncClient(base_url=api.url, timeout=60) as http:
         for route in ROUTES:

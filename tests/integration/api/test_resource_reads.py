@@ -322,8 +322,9 @@ async def test_missing_things_are_named(http: httpx.AsyncClient) -> None:
         ("/api/v1/executions/p/d", "executions are runs here: /api/v1/orgs/{org}/projects/"),
         ("/api/v1/node_executions/p/d/r/n", "actions"),
         ("/api/v1/events/workflows", "agents' own link"),
-        ("/api/v1/orgs/-/domains", "every project lists its domains"),
-        (f"{BASE}/triggers", "not served over HTTP by this release"),
+        ("/api/v1/domains", "domains belong to an org here"),
+        ("/api/v1/launch_plans/p/d/n/v", "launch plans are triggers here"),
+        ("/api/v1/matchable_attributes?resource_type=0", "attributes are settings here"),
     ],
 )
 async def test_noun_of_flyteadmin_without_a_route_says_where_it_is(
