@@ -21,6 +21,7 @@ sys.dont_write_bytecode = False
 
 pytest_plugins = [
     "tests.distribution",
+    "tests.leftovers",
     "tests.program_logs",
     "tests.servers.kubernetes",
     "tests.servers.pgbouncer",

@@ -22,7 +22,7 @@ import pytest
 
 from controlplane.embedded import databases, postgres
 from controlplane.store import migrations
-from tests import program_logs
+from tests import leftovers, program_logs
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- in it is a directory of our own
 _MEMORY_BYTES = 4 * 2**30  # must be free
@@ -134,16 +134,15 @@ def _server() -> Iterator[str]:
     if given:
         yield given
         return
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="volary-tests-", dir=_memory(), ignore_cleanup_errors=True
-        ) as home,
-        postgres.running(
+    with tempfile.TemporaryDirectory(
+        prefix="volary-tests-", dir=_memory(), ignore_cleanup_errors=True
+    ) as home:
+        leftovers.remove_if_killed(home)
+        with postgres.running(
             Path(home), password=secrets.token_hex(), settings=postgres.FORGETFUL
-        ) as server,
-    ):
-        program_logs.follow("postgres", server.log)
-        yield server.url()
+        ) as server:
+            program_logs.follow("postgres", server.log)
+            yield server.url()
 
 
 @pytest.fixture(scope="session")
