@@ -25,6 +25,7 @@ from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.run_trees import RunTreeService
+from controlplane.api.platform.runs import RunService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.api.platform.triggers import CreateRun, TriggerService
@@ -50,6 +51,7 @@ from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.run_analysis import RunAnalysis
+from controlplane.usecases.run_lists import RunLists
 from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys
@@ -122,6 +124,7 @@ def make_platform(
         "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
+        "RunService": RunService(RunLists(database, clock)),
         "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
         "SecretService": SecretService(secrets),
         "ServiceAccountService": ServiceAccountService(accounts),

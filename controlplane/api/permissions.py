@@ -320,6 +320,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "DeleteRole": Permission.ROLE_WRITE,
         "ListPermissions": Access.KNOWN,  # the same in every org
     },
+    "volary.platform.v1.RunService": {
+        "ListRunRows": Permission.RUN_READ,
+        "SummarizeRuns": Permission.RUN_READ,
+    },
     "volary.platform.v1.RunTreeService": {
         "GetTree": Permission.ACTION_READ,
         "WatchTree": Permission.ACTION_READ,

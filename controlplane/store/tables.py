@@ -271,6 +271,11 @@ actions = Table(
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
     Index(None, "org", "parent_id", "name"),
+    Index(
+        "actions_failed",
+        *("org", "run_id", "ended_at"),
+        postgresql_where=text("error_code IS NOT NULL"),
+    ),
     Index("actions_due", "due_at", postgresql_where=text(f"due_at IS NOT NULL AND {LIVE}")),
     postgresql_with={"fillfactor": "80"},
 )

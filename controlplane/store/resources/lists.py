@@ -71,6 +71,9 @@ IS_TRACKED = runs.c.source == literal_column(str(RunSource.TRACKED.value))
 IS_NOT_TRACKED = runs.c.source != literal_column(str(RunSource.TRACKED.value))
 
 
+JOINED = actions.join(runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id))
+
+
 def find_field(name: str) -> Field:
     """Find a field of runs and actions by its name; InvalidError naming the known ones."""
     if name.startswith(_LABEL) and name != _LABEL:
@@ -83,8 +86,16 @@ def find_field(name: str) -> Field:
 
 async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
     """List root actions, newest first by default."""
+    query = in_scope(tx, _select(), scope)
+    newest = (Key(timestamp_field(runs.c.created_at), ascending=False), Key(uuids(runs.c.run_id)))
+    rows, token = await page(tx, query, find_field, listing, newest)
+    return Page([parse_action(row) for row in rows], token)
+
+
+def in_scope(tx: OrgTx, query: Select[Any], scope: RunScope) -> Select[Any]:
+    """Restrict a query of ``JOINED`` to the roots of the runs in a scope."""
     # A run's id is its root's: one index look-up, however many actions the run has.
-    query = _select().where(
+    query = query.where(
         actions.c.id == runs.c.run_id,
         runs.c.org == tx.org,
         within(scope.within, runs.c.project, runs.c.domain),
@@ -115,9 +126,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
             )
             .exists()
         )
-    newest = (Key(timestamp_field(runs.c.created_at), ascending=False), Key(uuids(runs.c.run_id)))
-    rows, token = await page(tx, query, find_field, listing, newest)
-    return Page([parse_action(row) for row in rows], token)
+    return query
 
 
 async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
@@ -129,12 +138,9 @@ async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
 
 
 def _select() -> Select[Any]:
-    joined = actions.join(
-        runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id)
-    )
     shared = (
         *("project", "domain", "run", "created_by", "source", "labels", "run_base"),
         *("relation", "related_to"),
         *("trigger_task", "trigger_name", "trigger_revision", "trigger_automation"),
     )
-    return select(actions, *(runs.c[name] for name in shared)).select_from(joined)
+    return select(actions, *(runs.c[name] for name in shared)).select_from(JOINED)

@@ -19,6 +19,7 @@ from shared.idl.platform.v1 import (
     pool_pb2,
     queue_pb2,
     role_pb2,
+    run_pb2,
     run_tree_pb2,
     secret_pb2,
     service_account_pb2 as account_pb2,
@@ -224,6 +225,10 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
     ),
     "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "RunService/ListRunRows": lambda _: run_pb2.ListRunRowsRequest(),
+    "RunService/SummarizeRuns": lambda _: run_pb2.SummarizeRunsRequest(
+        filter={"project": PROJECT, "domain": DOMAIN, "since": {"seconds": 1_780_000_000}}
+    ),
     "RunTreeService/GetTree": lambda _: run_tree_pb2.GetTreeRequest(
         project=PROJECT, domain=DOMAIN, run="r1", view=VIEW
     ),
@@ -256,6 +261,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
 LISTS = frozenset({
     "NotificationService/ListDeliveries",
     "RoleBindingService/ListRoleBindings",
+    "RunService/ListRunRows",
     "SecretService/ListSecrets",
     "TriggerService/ListTriggers",
 })  # fmt: skip
@@ -272,6 +278,7 @@ IN_SCOPES = LISTS | {
     "InvitationService/WithdrawInvitation",
     "LogService/ReadLines",
     "LogService/SearchLines",
+    "RunService/SummarizeRuns",
     "RunTreeService/GetTree",
     "RunTreeService/WatchTree",
     "NotificationService/ResendDeliveries",

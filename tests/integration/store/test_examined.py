@@ -37,6 +37,7 @@ from tests.integration.store.test_examined_run_trees import OF_TREES
 from tests.integration.store.test_examined_tracked_runs import OF_TRACKED_RUNS
 from tests.integration.store.test_examined_triggers import OF_TRIGGERS
 from tests.integration.store.test_notification_plans import OF_SETS as OF_NOTIFICATIONS
+from tests.integration.store.test_run_lists import OF_RUN_LISTS
 from tests.integration.store.wide import add_children
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
@@ -55,6 +56,7 @@ MEASURED_ELSEWHERE = {
     *OF_RECOVERIES,
     *OF_NOTIFICATIONS,
     *OF_RESERVATIONS,
+    *OF_RUN_LISTS,
     *OF_TREES,
     *OF_TRACKED_RUNS,
     *OF_TRIGGERS,

@@ -1,0 +1,93 @@
+"""RunService: rows of lists of runs, and counts of runs over time."""
+
+from controlplane.api.platform.conventions import (
+    ListCall,
+    parse_phases,
+    parse_time,
+    render_time,
+)
+from controlplane.api.platform.run_trees import render_phases
+from controlplane.core import names
+from controlplane.core.callers import Caller
+from controlplane.core.run_lists import RunFilter, RunRow
+from controlplane.usecases.run_lists import RunLists
+from shared.idl.platform.v1 import run_pb2 as pb
+
+
+class RunService:
+    def __init__(self, runs: RunLists) -> None:
+        self._runs = runs
+
+    async def list_run_rows(
+        self, caller: Caller, request: pb.ListRunRowsRequest
+    ) -> pb.ListRunRowsResponse:
+        call = ListCall(caller, request)
+        rows, after = await self._runs.list(
+            caller,
+            _parse_filter(request.filter),
+            limit=call.listing.limit,
+            token=call.listing.token,
+        )
+        return pb.ListRunRowsResponse(
+            runs=[_render_row(row) for row in rows], next_page_token=call.next_token(after)
+        )
+
+    async def summarize_runs(
+        self, caller: Caller, request: pb.SummarizeRunsRequest
+    ) -> pb.SummarizeRunsResponse:
+        found = await self._runs.summarize(
+            caller, _parse_filter(request.filter), buckets=request.buckets
+        )
+        return pb.SummarizeRunsResponse(
+            since=render_time(found.since),
+            until=render_time(found.until),
+            buckets=[pb.RunBucket(phases=render_phases(each)) for each in found.buckets],
+            phases=render_phases(found.phases),
+            counted_since=render_time(found.counted_since),
+        )
+
+
+def _parse_filter(message: pb.RunFilter) -> RunFilter:
+    return RunFilter(
+        project=names.parse_project(message.project) if message.project else "",
+        domain=names.parse_domain(message.domain) if message.domain else "",
+        task=message.task,
+        phases=parse_phases(message.phases, "filter.phases"),
+        created_by=message.created_by,
+        text=message.text,
+        labels=dict(message.labels),
+        since=parse_time(message.since, "filter.since") if message.HasField("since") else None,
+        until=parse_time(message.until, "filter.until") if message.HasField("until") else None,
+    )
+
+
+def _render_row(row: RunRow) -> pb.RunRow:
+    root, failure = row.root, row.failure
+    return pb.RunRow(
+        project=root.key.run.project,
+        domain=root.key.run.domain,
+        run=root.key.run.name,
+        task=root.info.name,
+        task_version=root.info.version,
+        title=root.info.short_name,
+        phase=root.phase.name.lower(),
+        created_at=render_time(root.created_at),
+        started_at=render_time(root.started_at),
+        ended_at=render_time(root.ended_at),
+        created_by=root.created_by,
+        source=root.source.name.lower(),
+        trigger="" if root.trigger is None else root.trigger.name,
+        labels=dict(root.labels),
+        actions=render_phases(row.phases),
+        partial=row.partial,
+        first_error=None
+        if failure is None
+        else pb.RunError(
+            action=row.failed or "",
+            kind=failure.kind.name.lower(),
+            code=failure.code,
+            message=failure.message,
+        ),
+        abort_reason=root.abort_reason,
+        aborted_by=root.aborted_by,
+    )
