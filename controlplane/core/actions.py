@@ -227,6 +227,7 @@ class ActionDetail:
     spec_kind: SpecKind
     spec: bytes
     attempts: Sequence[AttemptDetail]
+    queue: str = ""  # of a task's latest attempt; "": the default queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from flyteidl2.workflow.state_service_pb2 import ActionUpdate
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.identities import render_identity
+from controlplane.api.convert.later_fields import set_later_text
 from controlplane.core import layout
 from controlplane.core.actions import (
     ActionDetail,
@@ -51,6 +52,9 @@ from controlplane.core.triggers import TriggerKey
 from shared.model.ids import ActionKey, RunKey
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
+
+_QUEUE = 4
+"""Number of TaskActionMetadata.queue, of flyteidl2 2.0.53."""
 
 _ERROR_KINDS = {
     FailureKind.UNKNOWN: ErrorInfo.KIND_UNSPECIFIED,
@@ -98,6 +102,7 @@ def render_action_details(detail: ActionDetail, profiles: Profiles = NO_PROFILES
     match row.type:
         case ActionType.TASK:
             details.task.CopyFrom(TaskSpec.FromString(detail.spec))
+            set_later_text(details.metadata.task, _QUEUE, detail.queue)
         case ActionType.TRACE:
             details.trace.CopyFrom(TraceSpec.FromString(detail.spec))
         case ActionType.CONDITION:

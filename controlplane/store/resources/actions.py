@@ -62,7 +62,10 @@ CROSS JOIN LATERAL (
 """)
 
 _DETAIL = statement(f"""
-SELECT {ACTION_COLUMNS}, a.input_uri, s.kind, s.body
+SELECT {ACTION_COLUMNS}, a.input_uri, s.kind, s.body,
+       COALESCE((SELECT d.queue FROM dispatches d WHERE d.org = a.org AND d.action_id = a.id),
+                (SELECT t.queue FROM attempts t
+                 WHERE t.org = a.org AND t.action_id = a.id AND t.number = a.attempts), '') AS queue
 {_FROM} JOIN specs s ON s.org = a.org AND s.digest = a.spec
 WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
 """)
@@ -132,6 +135,7 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
         input_uri=row.input_uri,
         spec_kind=parse_enum(row.kind, SpecKind.UNKNOWN),
         spec=row.body,
+        queue=row.queue,
         attempts=attempts,
     )
 

@@ -28,6 +28,10 @@ from flyteidl2.workflow.run_service_pb2 import (
 )
 from sqlalchemy import text
 
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.queues import QueueChange
+from controlplane.usecases.queues import Queues
+from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, LogLink
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
@@ -311,3 +315,21 @@ async def test_run_page_shows_the_state_of_the_run(api: ApiUnderTest) -> None:
     assert "<script>" not in page.text
     assert info["state"] == "failed"
     assert missing.status_code == 404
+
+
+async def test_details_of_an_action_name_its_queue(api: ApiUnderTest) -> None:
+    queues = Queues(api.database, SystemClock())
+    caller = Caller(subject=Subject("user:ada"), org=ORG, name="", grants=org_wide(EVERYTHING))
+    await queues.set(caller, "gpus", QueueChange())
+    await api.runs.create_run(create_run(run_spec=RunSpec(queue="gpus")))
+    await api.runs.create_run(create_run("other"))
+
+    async def written(run: str) -> bytes:
+        request = GetActionDetailsRequest(action_id=action_id(run=run))
+        details = (await api.runs.get_action_details(request)).details
+        return bytes(details.metadata.task.SerializeToString())
+
+    assert b"\x22\x04gpus" in await written("r1")  # field 4, in flyteidl2 from 2.0.53 on
+    assert b"gpus" not in await written("other")
+    await api.finish()
+    assert b"\x22\x04gpus" in await written("r1")
