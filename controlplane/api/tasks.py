@@ -58,6 +58,9 @@ class TaskService:
         return ListTasksResponse(
             tasks=[convert.render_task(caller.org, row, page.profiles) for row in page.rows],
             token=page.token,
+            metadata=ListTasksResponse.ListTasksMetadata(
+                total=page.total, filtered_total=page.filtered_total
+            ),
         )
 
     async def list_versions(

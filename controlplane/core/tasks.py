@@ -7,7 +7,8 @@ from datetime import datetime
 from controlplane.core.actions import Spec, TaskInfo
 from controlplane.core.callers import Scopes
 from controlplane.core.profiles import Profiles
-from shared.model.ids import DomainName, ProjectName
+from shared.model.ids import DomainName, ProjectName, RunName
+from shared.model.phases import Phase
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,6 +45,15 @@ class TriggersSummary:
     automation: bytes  # flyteidl2.task.TriggerAutomationSpec
 
 
+@dataclass(frozen=True, slots=True)
+class LatestRun:
+    """The newest run of a task, whichever version of it; tracked runs do not count."""
+
+    run: RunName
+    created_at: datetime
+    phase: Phase
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
     """One version of a task as lists show it."""
@@ -58,6 +68,7 @@ class TaskRow:
     deployed_by: str
     deployed_at: datetime
     triggers: TriggersSummary | None = None  # None: it has none
+    latest_run: LatestRun | None = None  # None: it has none, or the caller may read none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,8 @@ class TaskPage:
     rows: Sequence[TaskRow]
     token: str
     profiles: Profiles = field(default_factory=dict)  # of who deployed them
+    total: int = 0  # tasks in the scope
+    filtered_total: int = 0  # those of them that pass the filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

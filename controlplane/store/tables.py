@@ -185,6 +185,7 @@ runs = Table(
     _text("trigger_name"),
     Column("trigger_revision", BigInteger, nullable=False, server_default="0"),
     Column("trigger_automation", LargeBinary),
+    _text("root_task"),  # name of its root's task
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -213,6 +214,11 @@ runs = Table(
         text("created_at DESC"),
         "run_id",
         postgresql_where=text("trigger_name <> ''"),
+    ),
+    Index(
+        "runs_of_task",
+        *("org", "project", "domain", "root_task", text("created_at DESC"), "run_id"),
+        postgresql_where=text("root_task <> '' AND source <> 4"),
     ),
     *(
         Index(

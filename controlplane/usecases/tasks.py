@@ -7,7 +7,7 @@ from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
 from controlplane.core.lists import Listing
 from controlplane.core.projects import ProjectState
-from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskScope
+from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskRow, TaskScope
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources import projects as project_store, tasks as store
@@ -67,7 +67,8 @@ class Tasks:
         """List the latest version of each task."""
         scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
         async with self._database.for_org(caller.org) as tx:
-            return await _with_profiles(tx, await store.list_tasks(tx, scope, listing))
+            found = await _with_profiles(tx, await store.list_tasks(tx, scope, listing))
+        return replace(found, rows=[_as_seen_by(caller, row) for row in found.rows])
 
     async def list_versions(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
         """List the versions of one task; NotFoundError when it has none."""
@@ -77,6 +78,12 @@ class Tasks:
         if not found.rows and not listing.filters and not listing.token:
             raise NotFoundError("task", f"{scope.project}/{scope.domain}/{scope.name}")
         return found
+
+
+def _as_seen_by(caller: Caller, row: TaskRow) -> TaskRow:
+    """Return the task without its latest run, if the caller may not read runs there."""
+    may = row.latest_run is None or caller.may(Permission.RUN_READ, row.key.project, row.key.domain)
+    return row if may else replace(row, latest_run=None)
 
 
 async def _with_profiles(tx: OrgTx, page: TaskPage) -> TaskPage:

@@ -20,6 +20,7 @@ from controlplane.core.tracked_runs import MAX_CHANGES, Tree, Update, names_in
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import actions as store_actions, tracked_runs as store
 from controlplane.store.resources.runs import Created, create_run
+from controlplane.store.resources.tracked_reports import save
 from controlplane.usecases.data import Data
 from controlplane.usecases.runs import require_created
 from controlplane.usecases.tasks import Tasks
@@ -164,6 +165,6 @@ class TrackedRuns:
                 answers.append(NotReadyError(f"action {each.name} of run {key}: {refusal}"))
             else:
                 answers.append(None)
-        await store.save(tx, run, tree)
+        await save(tx, run, tree)
         await store.expect_reports(tx, run_id, within=self._settings.timeout, now=now)
         return answers

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from flyteidl2.task.common_pb2 import TriggerAutomationSpec
 from flyteidl2.task.task_definition_pb2 import (
+    LatestRunSummary,
     Task,
     TaskDetails,
     TaskMetadata,
@@ -22,7 +23,7 @@ from controlplane.api.convert.specs import parse_task_spec
 from controlplane.api.convert.strings import parse_text
 from controlplane.core.profiles import Profiles
 from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope, TriggersSummary
-from shared.model.ids import OrgName
+from shared.model.ids import OrgName, RunKey
 
 
 def parse_deploy(request: DeployTaskRequest) -> NewTask:
@@ -53,7 +54,18 @@ def parse_scope(request: ListTasksRequest) -> TaskScope:
 
 
 def render_task(org: OrgName, row: TaskRow, profiles: Profiles) -> Task:
-    return Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row, profiles))
+    task = Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row, profiles))
+    if row.latest_run is not None:
+        key = RunKey(row.key.project, row.key.domain, row.latest_run.run)
+        task.task_summary.latest_run.CopyFrom(
+            LatestRunSummary(
+                run_id=keys.render_run(org, key),
+                run_time=row.latest_run.created_at,
+                phase=row.latest_run.phase.value,
+                root_task_name=row.key.name,
+            )
+        )
+    return task
 
 
 def render_task_details(org: OrgName, detail: TaskDetail) -> TaskDetails:

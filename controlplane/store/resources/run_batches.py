@@ -26,14 +26,16 @@ _INSERT_RUNS = statement(f"""
     max_action_concurrency="integer", created_by="text", started_at_="timestamptz",
     cache_overwrite="boolean",
     trigger_task="text", trigger_name="text", trigger_revision="bigint",
-    trigger_automation="bytea",
+    trigger_automation="bytea", root_task="text",
 )}
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at, cache_overwrite, trigger_task, trigger_name, trigger_revision, trigger_automation)
+                  started_at, cache_overwrite, trigger_task, trigger_name, trigger_revision, trigger_automation,
+                  root_task)
 SELECT n.org, n.run_id, n.project, n.domain, n.run, 0, n.run_spec, n.run_base, n.raw_data_base,
        CAST(n.labels AS jsonb), n.source, n.queue, n.max_action_concurrency, n.created_by, :now,
-       n.started_at, n.cache_overwrite, n.trigger_task, n.trigger_name, n.trigger_revision, n.trigger_automation
+       n.started_at, n.cache_overwrite, n.trigger_task, n.trigger_name, n.trigger_revision, n.trigger_automation,
+       n.root_task
 FROM n
 CROSS JOIN LATERAL (
     SELECT 1 FROM projects p
@@ -163,6 +165,7 @@ async def _insert_runs(tx: OrgTx, runs: Sequence[TriggeredRun], now: datetime) -
             "trigger_name": [trigger.name for trigger in triggers],
             "trigger_revision": [trigger.revision for trigger in triggers],
             "trigger_automation": [trigger.automation for trigger in triggers],
+            "root_task": [new.info.name for new in created],
             "now": now,
         },
     )

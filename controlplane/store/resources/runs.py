@@ -43,13 +43,13 @@ INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
                   started_at, requested_spec, cache_overwrite, cache_scopes, relation, related_to,
                   recovers, forced, spawned_by, trigger_task, trigger_name, trigger_revision,
-                  trigger_automation)
+                  trigger_automation, root_task)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
        :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
        :requested_spec, :cache_overwrite, :cache_scopes, :relation, :related_to, :recovers, :forced,
        (SELECT p.run_id FROM runs p
         WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run),
-       :trigger_task, :trigger_name, :trigger_revision, :trigger_automation
+       :trigger_task, :trigger_name, :trigger_revision, :trigger_automation, :root_task
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
 ON CONFLICT DO NOTHING
 RETURNING run_id
@@ -200,6 +200,7 @@ async def create_run(
         "trigger_name": trigger.name if trigger else "",
         "trigger_revision": trigger.revision if trigger else 0,
         "trigger_automation": trigger.automation if trigger else None,
+        "root_task": new.info.name,
     }
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:

@@ -1,15 +1,17 @@
 """Deploys, finds and lists tasks; a deployed version is immutable."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from controlplane.core.actions import RunSource
 from controlplane.core.lists import Listing
 from controlplane.core.tasks import (
+    LatestRun,
     NewTask,
     TaskDetail,
     TaskKey,
@@ -19,13 +21,22 @@ from controlplane.core.tasks import (
     TriggersSummary,
 )
 from controlplane.store.database import OrgTx
-from controlplane.store.resources.filters import among, booleans, text_field, timestamp_field
+from controlplane.store.resources.filters import (
+    Field,
+    among,
+    booleans,
+    restrict,
+    text_field,
+    timestamp_field,
+)
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
 from controlplane.store.resources.specs import save_specs
+from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
 from controlplane.store.tables import specs, tasks
-from shared.model.ids import Digest, DomainName, ProjectName
+from shared.model.ids import Digest, DomainName, ProjectName, RunName
+from shared.model.phases import Phase
 
 _SUMMARIES = statement(f"""
 {given(project="text", domain="text", task_name="text", task_version="text")}
@@ -37,6 +48,22 @@ FROM n JOIN triggers t
  AND t.task_name = n.task_name AND t.task_version = n.task_version
 WHERE t.deleted_at IS NULL
 GROUP BY n.project, n.domain, n.task_name, n.task_version
+""")
+
+# In the order of the index, so that it is the only way to read one row.
+_LATEST_RUNS = statement(f"""
+{given(project="text", domain="text", task_name="text")}
+SELECT n.project, n.domain, n.task_name, r.run, r.created_at, a.phase
+FROM n
+CROSS JOIN LATERAL (
+    SELECT r.run_id, r.run, r.created_at FROM runs r
+    WHERE r.org = n.org AND r.project = n.project AND r.domain = n.domain
+      AND r.root_task = n.task_name AND r.root_task <> '' AND r.source <> {RunSource.TRACKED.value}
+    ORDER BY r.org, r.project, r.domain, r.root_task, r.created_at DESC, r.run_id LIMIT 1
+) r
+CROSS JOIN LATERAL (
+    SELECT a.phase FROM actions a WHERE a.org = n.org AND a.id = r.run_id LIMIT 1
+) a
 """)
 
 
@@ -97,7 +124,17 @@ async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
         query = query.where(latest.c.deployed_by == scope.deployed_by)
     if scope.is_entrypoint is not None:
         query = query.where(latest.c.is_entrypoint == scope.is_entrypoint)
-    return await _page(tx, query, latest.c, listing)
+    found = await _page(tx, query, latest.c, listing)
+    names = _within(tx, scope).with_only_columns(tasks.c.project, tasks.c.domain, tasks.c.name)
+    total = await _count(tx, names.distinct())
+    narrowed = bool(listing.filters) or scope.deployed_by or scope.is_entrypoint is not None
+    filtered = restrict(query, _fields(latest.c), listing.filters)
+    return replace(
+        found,
+        rows=await _with_latest_runs(tx, found.rows),
+        total=total,
+        filtered_total=await _count(tx, filtered) if narrowed else total,
+    )
 
 
 async def list_versions(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
@@ -129,8 +166,13 @@ def _within(tx: OrgTx, scope: TaskScope) -> Select[Any]:
     return query
 
 
-async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -> TaskPage:
-    fields = among({
+async def _count(tx: OrgTx, query: Select[Any]) -> int:
+    counted = await tx.connection.execute(select(func.count()).select_from(query.subquery()))
+    return int(counted.scalar_one())
+
+
+def _fields(columns: Any) -> Callable[[str], Field]:
+    return among({
         "project": text_field(columns.project),
         "domain": text_field(columns.domain),
         "name": text_field(columns.name),
@@ -145,6 +187,9 @@ async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -
         "deployed_at": timestamp_field(columns.deployed_at),
         "created_at": timestamp_field(columns.deployed_at),
     })  # fmt: skip
+
+
+async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -> TaskPage:
     newest = (
         Key(timestamp_field(columns.deployed_at), ascending=False),
         Key(text_field(columns.project)),
@@ -152,7 +197,7 @@ async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -
         Key(text_field(columns.name)),
         Key(text_field(columns.version), ascending=False),
     )
-    rows, token = await page(tx, query, fields, listing, newest)
+    rows, token = await page(tx, query, _fields(columns), listing, newest)
     return TaskPage(await _with_triggers(tx, [_parse(row) for row in rows]), token)
 
 
@@ -176,6 +221,30 @@ async def _with_triggers(tx: OrgTx, rows: Sequence[TaskRow]) -> Sequence[TaskRow
         for each in found
     }
     return [replace(row, triggers=summaries.get(row.key)) for row in rows]
+
+
+async def _with_latest_runs(tx: OrgTx, rows: Sequence[TaskRow]) -> Sequence[TaskRow]:
+    """Add the newest run of each task, by one probe of an index for each."""
+    if not rows:
+        return rows
+    found = await tx.rows(
+        _LATEST_RUNS,
+        {
+            "project": [row.key.project for row in rows],
+            "domain": [row.key.domain for row in rows],
+            "task_name": [row.key.name for row in rows],
+        },
+    )
+    latest = {
+        (each.project, each.domain, each.task_name): LatestRun(
+            RunName(each.run), each.created_at, parse_enum(each.phase, Phase.UNKNOWN)
+        )
+        for each in found
+    }
+    return [
+        replace(row, latest_run=latest.get((row.key.project, row.key.domain, row.key.name)))
+        for row in rows
+    ]
 
 
 def _parse(row: Any) -> TaskRow:

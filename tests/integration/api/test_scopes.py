@@ -18,7 +18,7 @@ from connectrpc.method import IdempotencyLevel, MethodInfo
 from flyteidl2.common.run_pb2 import OffloadedInputData
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
 from flyteidl2.project import project_service_pb2 as project_pb
-from flyteidl2.task import run_pb2
+from flyteidl2.task import run_pb2, task_service_pb2 as task_pb
 from flyteidl2.workflow import (
     run_service_pb2 as run_pb,
 )
@@ -356,3 +356,16 @@ async def test_explanations_are_given_where_the_caller_may_read(api: ApiUnderTes
     ):
         with pytest.raises(NotFoundError, match=f"project {PROJECT}/{DOMAIN} not found"):
             await refused
+
+
+async def test_list_of_tasks_names_no_run_that_the_caller_may_not_read(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    async def latest() -> str:
+        listed = await api.tasks.list_tasks(task_pb.ListTasksRequest(org=ORG))
+        [task] = [each for each in listed.tasks if each.task_id.project == PROJECT]
+        return str(task.task_summary.latest_run.run_id.name)
+
+    assert await latest() == "waiting"
+    chosen.grants = org_wide({Permission.TASK_READ})
+    assert not await latest()

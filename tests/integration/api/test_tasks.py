@@ -6,6 +6,7 @@ from typing import Any
 
 from connectrpc.code import Code
 from flyteidl2.common.list_pb2 import Filter, ListRequest, Sort
+from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.project.project_service_pb2 import (
     CreateProjectRequest,
     GetProjectRequest,
@@ -23,6 +24,7 @@ from flyteidl2.task.task_service_pb2 import (
 
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import create_run, deploy, project_id, refusal, task_id
+from tests.integration.api.tracked_requests import create_tracked
 
 
 async def test_a_deployed_task_is_found_with_its_spec(api: ApiUnderTest) -> None:
@@ -144,3 +146,33 @@ async def test_a_project_of_a_bad_name_is_refused(api: ApiUnderTest) -> None:
         )
         assert code is Code.INVALID_ARGUMENT, name
         assert "project" in message
+
+
+async def test_list_of_tasks_has_totals_and_the_latest_run_of_each(api: ApiUnderTest) -> None:
+    for name, version in (("env.main", "v1"), ("env.main", "v2"), ("env.other", "v1")):
+        await api.tasks.deploy_task(deploy(name, version))
+    for run in ("first", "second"):
+        await api.runs.create_run(create_run(run))
+    await api.tracked.create_run(create_tracked())
+    await api.finish()
+    await api.runs.create_run(create_run("third"))
+
+    found = await api.tasks.list_tasks(ListTasksRequest(project_id=project_id()))
+    narrowed = await api.tasks.list_tasks(
+        ListTasksRequest(
+            project_id=project_id(),
+            request=ListRequest(
+                limit=1,
+                filters=[Filter(function=Filter.CONTAINS, field="name", values=["other"])],
+            ),
+        )
+    )
+
+    latest = {task.task_id.name: task.task_summary.latest_run for task in found.tasks}
+    assert latest["env.main"].run_id.name == "third"
+    assert latest["env.main"].phase == ActionPhase.ACTION_PHASE_QUEUED
+    assert latest["env.main"].root_task_name == "env.main"
+    assert latest["env.main"].HasField("run_time")
+    assert not latest["env.other"].run_id.name
+    assert (found.metadata.total, found.metadata.filtered_total) == (2, 2)
+    assert (narrowed.metadata.total, narrowed.metadata.filtered_total) == (2, 1)

@@ -34,6 +34,7 @@ from tests.integration.store.test_examined_caching import OF_CACHE, OF_RESERVATI
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
 from tests.integration.store.test_examined_run_trees import OF_TREES
+from tests.integration.store.test_examined_tasks import OF_TASKS
 from tests.integration.store.test_examined_tracked_runs import OF_TRACKED_RUNS
 from tests.integration.store.test_examined_triggers import OF_TRIGGERS
 from tests.integration.store.test_notification_plans import OF_SETS as OF_NOTIFICATIONS
@@ -58,6 +59,7 @@ MEASURED_ELSEWHERE = {
     *OF_RESERVATIONS,
     *OF_RUN_LISTS,
     *OF_TREES,
+    *OF_TASKS,
     *OF_TRACKED_RUNS,
     *OF_TRIGGERS,
 }

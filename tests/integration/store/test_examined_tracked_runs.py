@@ -18,6 +18,7 @@ from controlplane.core.tracked_runs import Description, Tree, Update, names_in
 from controlplane.store.database import OrgTx, open_database
 from controlplane.store.resources import tracked_runs
 from controlplane.store.resources.lists import list_runs
+from controlplane.store.resources.tracked_reports import save
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ROOT, ActionId, ActionName, RunId
 from shared.model.phases import Phase
@@ -33,11 +34,14 @@ A_ROW = 60
 """Rows that a statement may examine for each report, as in test_examined.py."""
 
 OF_TRACKED_RUNS = {
-    f"tracked_runs.{name}"
-    for name in (
-        *("_ACTIONS", "_ANCESTORS", "_ATTEMPTS", "_DESCRIBE", "_HISTORY", "_INSERT"),
-        *("_SAVE_ATTEMPTS", "_UPDATE"),
-    )
+    "tracked_reports._DESCRIBE",
+    "tracked_reports._HISTORY",
+    "tracked_reports._INSERT",
+    "tracked_reports._SAVE_ATTEMPTS",
+    "tracked_reports._UPDATE",
+    "tracked_runs._ACTIONS",
+    "tracked_runs._ANCESTORS",
+    "tracked_runs._ATTEMPTS",
 }
 
 # 100 runs, and 5,000 tracked ones that are newer.
@@ -88,7 +92,7 @@ async def apply(store: Store, run: RunId, updates: list[Update]) -> None:
             now=NOW,
         )
         assert [tree.apply(each) for each in updates] == [""] * len(updates)
-        await tracked_runs.save(tx, locked, tree)
+        await save(tx, locked, tree)
 
 
 def make_updates(size: int, phase: Phase, version: int, *, known: bool) -> list[Update]:
