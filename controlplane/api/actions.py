@@ -40,6 +40,7 @@ from controlplane.api.convert.actions import render_update
 from controlplane.api.convert.enqueues import parse_enqueue, parse_error_document
 from controlplane.api.convert.signals import parse_value
 from controlplane.api.convert.strings import parse_text
+from controlplane.api.run_maxima import RunMaxima
 from controlplane.api.streams import closing
 from controlplane.core.actions import ActionType, NewAction, SnapshotEnd
 from controlplane.core.callers import Caller
@@ -56,12 +57,14 @@ MAX_REASON = 4096
 
 
 class ActionsService:
-    def __init__(self, actions: Actions, data: Data) -> None:
+    def __init__(self, actions: Actions, data: Data, maxima: RunMaxima) -> None:
         self._actions = actions
         self._data = data
+        self._maxima = maxima
 
     async def enqueue(self, caller: Caller, request: EnqueueRequest) -> EnqueueResponse:
         new = await _parse(self._data, caller, request.action)
+        await _require_within(self._maxima, caller, new, request.action)
         await self._actions.enqueue(caller, new)
         return EnqueueResponse()
 
@@ -92,7 +95,8 @@ class ActionsService:
 
 
 class QueueService:
-    def __init__(self, runs: Runs, actions: Actions, data: Data) -> None:
+    def __init__(self, runs: Runs, actions: Actions, data: Data, maxima: RunMaxima) -> None:
+        self._maxima = maxima
         self._runs = runs
         self._actions = actions
         self._data = data
@@ -101,6 +105,7 @@ class QueueService:
         self, caller: Caller, request: EnqueueActionRequest
     ) -> EnqueueActionResponse:
         new = await _parse(self._data, caller, request)
+        await _require_within(self._maxima, caller, new, request)
         await self._actions.enqueue(caller, new)
         return EnqueueActionResponse()
 
@@ -140,6 +145,14 @@ async def _parse(
     if new.trace is not None:
         data.access.require_readable(caller, new.trace.output_uri, "trace.outputs.output_uri")
     return await _with_its_error(data, caller, new, message.run_output_base)
+
+
+async def _require_within(
+    maxima: RunMaxima, caller: Caller, new: NewAction, message: ActionMessage | EnqueueActionRequest
+) -> None:
+    """Raise InvalidError for a task that asks for more than the settings of its run allow."""
+    if new.type is ActionType.TASK:
+        await maxima.require_within(caller, new.key.run, message.task.spec.task_template)
 
 
 async def _with_its_error(data: Data, caller: Caller, new: NewAction, run_base: str) -> NewAction:

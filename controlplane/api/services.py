@@ -12,6 +12,7 @@ from controlplane.api.identity import AuthMetadataService, IdentityService
 from controlplane.api.platform.triggers import CreateRun
 from controlplane.api.projects import ProjectService
 from controlplane.api.run_logs import RunLogsService
+from controlplane.api.run_maxima import RunMaxima
 from controlplane.api.runs import RunService
 from controlplane.api.scoped_settings import SettingsService
 from controlplane.api.secrets import SecretService
@@ -65,6 +66,7 @@ def services(
     ``base`` is the storage prefix below which every org's data lies; ``public_url`` is this API's
     address; ``has_logins``: clients log in at the authorization server below it.
     """
+    maxima = RunMaxima(runs)
     run_service = RunService(
         runs=runs,
         actions=actions,
@@ -75,7 +77,7 @@ def services(
         base=base,
     )
     return {
-        "flyteidl2.actions.ActionsService": ActionsService(actions, data),
+        "flyteidl2.actions.ActionsService": ActionsService(actions, data, maxima),
         "flyteidl2.artifact.ArtifactService": ArtifactService(artifacts),
         "flyteidl2.auth.AuthMetadataService": AuthMetadataService(
             public_url, has_logins=has_logins
@@ -92,7 +94,7 @@ def services(
         "flyteidl2.settings.SettingsService": SettingsService(settings),
         "flyteidl2.task.TaskService": TaskService(tasks, triggers, data, base=base, clock=clock),
         "flyteidl2.trigger.TriggerService": TriggerService(triggers, base=base, clock=clock),
-        "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
+        "flyteidl2.workflow.QueueService": QueueService(runs, actions, data, maxima),
         "flyteidl2.workflow.RunLogsService": RunLogsService(logs),
         "flyteidl2.workflow.RunService": run_service,
         "flyteidl2.workflow.StateService": StateService(actions),

@@ -223,6 +223,12 @@ class Runs:
         async with self._database.for_org(caller.org) as tx:
             return await self._detail(tx, await self._run(tx, run), run)
 
+    async def read_spec(self, caller: Caller, run: RunKey) -> bytes:
+        """Return the RunSpec of a run whose actions the caller may enqueue; NotFoundError."""
+        caller.require(Permission.ACTION_ENQUEUE, run.project, run.domain)
+        async with self._database.for_org(caller.org) as tx:
+            return await store.get_run_spec(tx, await self._run(tx, run))
+
     async def list(self, caller: Caller, scope: RunScope, listing: Listing) -> Page:
         """List the root actions of the runs in a scope that the caller may read."""
         scope = replace(scope, within=caller.list_scopes(Permission.RUN_READ))

@@ -11,6 +11,7 @@ from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from tests.system.api_client import ApiClient
 from tests.system.commands import DOMAIN, PROJECT, Flyte
 
+ROOT = Path(__file__).parents[2]
 SCOPES = ((), ("--domain", DOMAIN), ("--domain", DOMAIN, "--project", PROJECT))
 ORG, _, PROJECT_SCOPE = SCOPES
 NAMES = ["SETTING", "BOTH", "FROM_TASK"]
@@ -78,6 +79,14 @@ def test_get_settings_shows_local_and_inherited_values(editor: Editor) -> None:
     inherited = [line for line in lines if "task_resource.max.cpu" in line and "64" in line]
     assert [line[0] for line in inherited] == ["#"], shown
     assert "No changes detected" in editor.apply(PROJECT_SCOPE, shown)
+
+
+def test_example_of_settings_is_applied_as_it_is(editor: Editor) -> None:
+    editor.apply(PROJECT_SCOPE, (ROOT / "examples/run-settings.yaml").read_text())
+
+    lines = editor.show(PROJECT_SCOPE).splitlines()
+    for key, value in (("run.max_action_concurrency", "50"), ("task_resource.max.memory", "64Gi")):
+        assert any(line.startswith(f"{key}: ") and value in line for line in lines), lines
 
 
 def test_refused_settings_are_named_and_nothing_is_stored(editor: Editor) -> None:

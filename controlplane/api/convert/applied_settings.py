@@ -69,19 +69,44 @@ def apply_settings(asked: RunSpec, effective: Effective) -> RunSpec:
 
 def require_within(template: TaskTemplate, effective: Effective) -> None:
     """Raise InvalidError, naming key and level, for a container that asks for more than its maximum."""
-    for resource, number in _RESOURCES.items():
-        key = f"task_resource.max.{resource}"
-        if key not in effective:
-            continue
-        most = str(effective[key].value)
-        for asked in _list_amounts(template, resource, number):
-            amount, allowed = read_quantity(asked), read_quantity(most)
-            if amount is not None and allowed is not None and amount > allowed:
-                raise InvalidError(
-                    f"task {template.id.name} asks for {asked} of {resource}, and {key} of the"
-                    f" {name_level(effective[key])}'s settings allows {most}; ask for less in"
-                    " Resources, or have the setting raised"
-                )
+    for resource in _RESOURCES:
+        found = effective.get(f"task_resource.max.{resource}")
+        if found is not None:
+            whose = f"the {name_level(found)}'s settings"
+            _require_amounts(template, resource, str(found.value), whose)
+
+
+def read_maxima(spec: RunSpec) -> Mapping[str, str]:
+    """Return the most of each resource that a task of the run may ask for, as it was created with."""
+    most = {each.name: each.value for each in spec.default_settings.task_resource_defaults.max}
+    return {name: most[number] for name, number in _RESOURCES.items() if number in most}
+
+
+def require_within_run(template: TaskTemplate, maxima: Mapping[str, str]) -> None:
+    """Raise InvalidError for a container of a child that asks for more than its run's maximum."""
+    for resource, most in maxima.items():
+        _require_amounts(template, resource, most, "the settings that its run was created with")
+
+
+def asks_for_resources(template: TaskTemplate) -> bool:
+    """Return whether a task names an amount of any resource that can have a maximum."""
+    return any(
+        True
+        for resource, number in _RESOURCES.items()
+        for _ in _list_amounts(template, resource, number)
+    )
+
+
+def _require_amounts(template: TaskTemplate, resource: str, most: str, whose: str) -> None:
+    allowed = read_quantity(most)
+    for asked in _list_amounts(template, resource, _RESOURCES[resource]):
+        amount = read_quantity(asked)
+        if amount is not None and allowed is not None and amount > allowed:
+            raise InvalidError(
+                f"task {template.id.name} asks for {asked} of {resource}, and"
+                f" task_resource.max.{resource} of {whose} allows {most}; ask for less in"
+                " Resources, or have the setting raised"
+            )
 
 
 def _entries(values: Mapping[str, object], key: str) -> list[tuple[str, str]]:

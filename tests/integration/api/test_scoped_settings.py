@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from connectrpc.code import Code
+from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
 from flyteidl2.core import tasks_pb2
 from flyteidl2.dataproxy.dataproxy_service_pb2 import UploadInputsRequest
 from flyteidl2.settings.settings_definition_pb2 import (
@@ -21,6 +22,7 @@ from flyteidl2.settings.settings_service_pb2 import (
     UpdateSettingsRequest,
 )
 from flyteidl2.task.run_pb2 import RunSpec
+from flyteidl2.workflow.queue_service_pb2 import EnqueueActionRequest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from sqlalchemy import text
 
@@ -29,7 +31,15 @@ from controlplane.core.queues import QueueChange
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
-from tests.integration.api.requests import create_run, project_id, refusal, run_id, task_spec
+from tests.integration.api.requests import (
+    create_run,
+    enqueue,
+    project_id,
+    refusal,
+    run_id,
+    task_spec,
+)
+from tests.integration.store.examined import counting_statements
 
 OF_ORG = SettingsKey()
 OF_DOMAIN = SettingsKey(domain=DOMAIN)
@@ -297,3 +307,40 @@ async def test_run_that_asks_for_more_than_the_maximum_is_refused(api: ApiUnderT
 
     assert code == Code.INVALID_ARGUMENT
     assert "task_resource.max.memory of the domain" in message
+
+
+async def test_child_that_asks_for_more_than_the_maximum_of_its_run_is_refused(
+    api: ApiUnderTest,
+) -> None:
+    await create(api, OF_DOMAIN, task_resource__max__memory="32Gi")
+    await api.runs.create_run(create_run())
+    await update(api, OF_DOMAIN, 1, task_resource__max__memory="1Gi")
+    modest, greedy = child(api, "modest", "32Gi"), child(api, "greedy", "33Gi")
+
+    with counting_statements(api.database) as statements:
+        await api.actions.enqueue(modest)
+        first = len(statements)
+        await api.actions.enqueue(child(api, "second", "1Mi"))
+        others = len(statements) - first
+    code, message = await refusal(api.actions.enqueue(greedy))
+    older = EnqueueActionRequest(
+        action_id=greedy.action.action_id,
+        parent_action_name="a0",
+        input_uri=greedy.action.input_uri,
+        run_output_base=greedy.action.run_output_base,
+        task=greedy.action.task,
+    )
+
+    assert code == Code.INVALID_ARGUMENT
+    assert (
+        "env.child asks for 33Gi of memory, and task_resource.max.memory of the settings" in message
+    )
+    assert (await refusal(api.queue.enqueue_action(older)))[1] == message
+    assert others < first, "the run's maxima are read once"
+
+
+def child(api: ApiUnderTest, name: str, memory: str) -> EnqueueRequest:
+    request = enqueue(api, name)
+    template = request.action.task.spec.task_template
+    template.container.resources.requests.add(name=tasks_pb2.Resources.MEMORY, value=memory)
+    return request
