@@ -37,7 +37,6 @@ from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.logins import Logins, make_logins
 from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
-from controlplane.loops.deleted_orgs import DeletedOrgLoop
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
@@ -48,6 +47,7 @@ from controlplane.loops.timeouts import Timeouts
 from controlplane.loops.triggers import INSTANTS, LAG
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
 from controlplane.notifying import make_callback_routes, make_notifying
+from controlplane.org_upkeep import make_org_upkeep
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
@@ -66,8 +66,6 @@ from controlplane.usecases.deliveries import TRIES
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
-from controlplane.usecases.identity.deleted_orgs import DeletedOrgs
-from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.logs import Logs
@@ -191,6 +189,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         deliveries=deliveries,
     )
 
+    org_upkeep = make_org_upkeep(settings, database, loop_database, blobs, clock)
     logins: Logins | None = None
     authn: Authenticator = Anonymous(org)
     api_authn = authn  # accepts tokens of tasks and sessions of browsers as well
@@ -234,9 +233,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 clock,
                 public_url=settings.listeners.public_url,
                 self_service_orgs=settings.logins.self_service_orgs,
-                deletion=OrgDeletion(
-                    database, clock, own=org, grace=settings.tenant.deleted_orgs_kept
-                ),
+                deletion=org_upkeep.deletion,
+                email_domains=org_upkeep.email_domains,
                 secrets=lambda: secrets,
                 providers=None if logins is None else logins.people.providers,
                 senders=senders,
@@ -329,9 +327,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
     trigger_loops = TriggerLoops(loop_database, blobs, clock, feeds.triggers)
-    deleted_orgs = DeletedOrgLoop(
-        DeletedOrgs(loop_database, blobs, clock), clock, every=timedelta(seconds=5)
-    )
     stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
     setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
 
@@ -370,7 +365,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(pending_reasons.run(), name="pending reasons")
                 servers.create_task(cache_waiters.run(), name="cache waiters")
                 servers.create_task(unused_entries.run(), name="unused cache entries")
-                servers.create_task(deleted_orgs.run(), name="deleted orgs")
+                servers.create_task(org_upkeep.run(), name="orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(delivery_loop.run(), name="deliveries")
                 servers.create_task(trigger_loops.run(), name="triggers")

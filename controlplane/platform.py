@@ -31,6 +31,7 @@ from controlplane.api.platform.sessions import SessionService
 from controlplane.api.platform.triggers import CreateRun, TriggerService
 from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.feeds.feeds import Feeds
+from controlplane.outbound.dns import Dns
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
@@ -38,6 +39,7 @@ from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
+from controlplane.usecases.identity.email_domains import EmailDomains
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.members import Members
 from controlplane.usecases.identity.org_deletion import OrgDeletion
@@ -78,12 +80,14 @@ def make_platform(
     create_run: CreateRun | None = None,
     log_lines: LogLines | None = None,
     deletion: OrgDeletion | None = None,
+    email_domains: EmailDomains | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
 
     ``self_service_orgs``: every person may create an org; ``deletion``: of orgs, by default with the
-    usual time to restore them; ``secrets`` is called for each call that needs them; ``providers``: None
+    usual time to restore them; ``email_domains``: claims of them, by default looked up at the machine's
+    resolvers; ``secrets`` is called for each call that needs them; ``providers``: None
     without logins; ``senders`` know which receivers are refused, by default
     those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
@@ -103,7 +107,9 @@ def make_platform(
         "CallerService": CallerService(),
         "ClusterService": ClusterService(clusters),
         "DeliveryConfigService": DeliveryConfigService(named),
-        "EmailDomainService": EmailDomainService(orgs),
+        "EmailDomainService": EmailDomainService(
+            orgs, email_domains or EmailDomains(database, clock, Dns())
+        ),
         "EnrolmentService": EnrolmentService(
             Enrolments(database, clock, AuthoritySet()),
             clock,  # the link's signs

@@ -21,6 +21,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.loops.cache_settings import CacheSettings
+from controlplane.outbound.dns import DnsSettings
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.usecases.tracked_run_settings import TrackedRunSettings
@@ -307,6 +308,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     tracked_runs: TrackedRunSettings = field(default_factory=TrackedRunSettings)
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    dns: DnsSettings = field(default_factory=DnsSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:

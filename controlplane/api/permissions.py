@@ -227,6 +227,9 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "AllowEmailDomain": Permission.ORG_WRITE,
         "ListEmailDomains": Permission.ORG_READ,
         "ForbidEmailDomain": Permission.ORG_WRITE,
+        "ClaimEmailDomain": Permission.ORG_WRITE,
+        "VerifyEmailDomain": Permission.ORG_WRITE,
+        "ListEmailDomainClaims": Permission.ORG_READ,
     },
     "volary.platform.v1.EnrolmentService": {
         "CreateCluster": Permission.CLUSTER_WRITE,

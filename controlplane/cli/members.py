@@ -158,6 +158,16 @@ def accept(platform: Platform) -> None:
     )
 
 
+_CLAIMS: Sequence[Column] = (
+    ("DOMAIN", read("name")),
+    ("ROLE", read("role")),
+    ("PROVEN", time_of("provenAt")),
+    ("MISSING SINCE", time_of("missingSince")),
+    ("TXT RECORD", read("recordName")),
+    ("VALUE", read("recordValue")),
+)
+
+
 @click.group("email-domain")
 def email_domain() -> None:
     """Let people with a verified address in a domain join the org by themselves."""
@@ -187,3 +197,34 @@ def forbid(platform: Platform, name: str) -> None:
     """End joining by a domain; those who have joined stay."""
     answer = platform.call("EmailDomainService/ForbidEmailDomain", name=name)
     platform.answer(answer, [f"People with an address in {name} join by invitation only."])
+
+
+@email_domain.command()
+@click.argument("name")
+@click.option("--role", required=True, help="Role of those who join.")
+@with_platform
+def claim(platform: Platform, name: str, *, role: str) -> None:
+    """Claim a domain where you have no address; prints the DNS record that proves it."""
+    answer = platform.call("EmailDomainService/ClaimEmailDomain", name=name, role=role)
+    found = answer["claim"]
+    lines = [f'TXT {found["recordName"]} "{found["recordValue"]}"']
+    if "provenAt" not in found:
+        lines += [f"Set this record and keep it, then run `volary email-domain verify {name}`."]
+    platform.answer(answer, lines)
+
+
+@email_domain.command()
+@click.argument("name")
+@with_platform
+def verify(platform: Platform, name: str) -> None:
+    """Look up the DNS record of a claimed domain, and let its people join."""
+    answer = platform.call("EmailDomainService/VerifyEmailDomain", name=name)
+    role = answer["claim"]["role"]
+    platform.answer(answer, [f"People with an address in {name} join as {role}."])
+
+
+@email_domain.command()
+@with_platform
+def claims(platform: Platform) -> None:
+    """List the claimed domains with their records."""
+    platform.list("EmailDomainService/ListEmailDomainClaims", "claims", _CLAIMS)

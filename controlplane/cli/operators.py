@@ -32,6 +32,7 @@ from controlplane.embedded.connectivity import (
 )
 from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
+from controlplane.outbound.dns import Dns, DnsSettings
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.platform import make_platform
 from controlplane.settings import TenantSettings, database_addresses
@@ -39,6 +40,7 @@ from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
+from controlplane.usecases.identity.email_domains import EmailDomains
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.sealed_configs import SealedConfigs
@@ -107,6 +109,9 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 public_url=os.environ.get(_PUBLIC_URL, "http://localhost:8100"),
                 self_service_orgs=True,
                 deletion=_deletion(database, clock),
+                email_domains=EmailDomains(
+                    database, clock, Dns(read(DnsSettings, os.environ).servers)
+                ),
                 secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
                 senders=make_senders(read(NotificationSettings, os.environ)),
                 keys=lambda: read_secret_keys(_secret_keys(context)),

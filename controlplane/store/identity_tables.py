@@ -180,6 +180,24 @@ email_domains = Table(
     Index(None, "domain"),
 )
 
+# Domains that an org is to prove, or has proven, by a DNS record; those that are proven are in
+# email_domains as well. At most core.identity.MAX_EMAIL_DOMAINS.
+email_domain_claims = Table(
+    "email_domain_claims",
+    metadata,
+    _org(),
+    Column("domain", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("challenge", Text, nullable=False),  # a part of the record; no secret
+    text_column("created_by"),
+    at("created_at"),
+    at("checked_at", nullable=True),
+    at("proven_at", nullable=True),
+    at("missing_since", nullable=True),
+    at("due_at", nullable=True),  # when the record is looked up again
+    Index("email_domain_claims_due", "due_at"),
+)
+
 # Append-only: volary_app may insert and read, and a trigger refuses changes by any role.
 audit_log = Table(
     "audit_log",

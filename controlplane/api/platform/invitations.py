@@ -8,6 +8,7 @@ from controlplane.api.platform.conventions import (
 )
 from controlplane.api.platform.people import find_person
 from controlplane.core.callers import Caller
+from controlplane.core.email_domains import DomainClaim
 from controlplane.core.identity import (
     INVITATION_LIFE,
     EmailDomain,
@@ -15,6 +16,7 @@ from controlplane.core.identity import (
     NewInvitation,
     link_to_join,
 )
+from controlplane.usecases.identity.email_domains import EmailDomains
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.orgs import Orgs
 from controlplane.usecases.identity.users import Users
@@ -79,8 +81,32 @@ class InvitationService:
 
 
 class EmailDomainService:
-    def __init__(self, orgs: Orgs) -> None:
+    """``domains``: the use cases of claims."""
+
+    def __init__(self, orgs: Orgs, domains: EmailDomains) -> None:
         self._orgs = orgs
+        self._domains = domains
+
+    async def claim_email_domain(
+        self, caller: Caller, request: pb.ClaimEmailDomainRequest
+    ) -> pb.ClaimEmailDomainResponse:
+        claim = await self._domains.claim(caller, request.name, request.role)
+        return pb.ClaimEmailDomainResponse(claim=_render_claim(claim))
+
+    async def verify_email_domain(
+        self, caller: Caller, request: pb.VerifyEmailDomainRequest
+    ) -> pb.VerifyEmailDomainResponse:
+        claim = await self._domains.verify(caller, request.name)
+        return pb.VerifyEmailDomainResponse(claim=_render_claim(claim))
+
+    async def list_email_domain_claims(
+        self, caller: Caller, request: pb.ListEmailDomainClaimsRequest
+    ) -> pb.ListEmailDomainClaimsResponse:
+        call = ListCall(caller, request)
+        page, token = call.slice(await self._domains.list(caller), lambda each: each.domain)
+        return pb.ListEmailDomainClaimsResponse(
+            claims=map(_render_claim, page), next_page_token=token
+        )
 
     async def allow_email_domain(
         self, caller: Caller, request: pb.AllowEmailDomainRequest
@@ -126,4 +152,18 @@ def _render_domain(domain: EmailDomain) -> pb.EmailDomain:
         role=domain.role,
         created_by=domain.created_by,
         created_at=render_time(domain.created_at),
+    )
+
+
+def _render_claim(claim: DomainClaim) -> pb.EmailDomainClaim:
+    return pb.EmailDomainClaim(
+        name=claim.domain,
+        role=claim.role,
+        record_name=claim.record_name,
+        record_value=claim.record_value,
+        created_by=claim.created_by,
+        created_at=render_time(claim.created_at),
+        proven_at=render_time(claim.proven_at),
+        checked_at=render_time(claim.checked_at),
+        missing_since=render_time(claim.missing_since),
     )

@@ -31,7 +31,14 @@ from controlplane.core.roles import OWNER
 from controlplane.store.credentials import login_revocations
 from controlplane.store.credentials.login_revocations import LoginRevocation
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.identity import invitations, members, orgs as store, providers, users
+from controlplane.store.identity import (
+    email_domain_claims,
+    invitations,
+    members,
+    orgs as store,
+    providers,
+    users,
+)
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.login_revocations import LoginRevocations
 from controlplane.usecases.identity.roles import find_permissions
@@ -181,7 +188,8 @@ class Orgs:
             user = None if user_id is None else await users.find_user(fleet, user_id)
         if not caller.subject.startswith(OPERATOR) and not _is_of(user, checked):
             raise NotAllowedError(
-                f"only a member with a verified address in {checked} can let its users join"
+                f"only a member with a verified address in {checked} can let its users join; or claim"
+                f" it with `volary email-domain claim {checked}`, and prove it by a DNS record"
             )
         async with self._database.for_org(caller.org) as tx:
             caller.require_all(await find_permissions(tx, role))
@@ -196,11 +204,12 @@ class Orgs:
             )
 
     async def forbid_email_domain(self, caller: Caller, domain: str) -> None:
-        """End joining by a domain; those who have joined stay. NotFoundError."""
+        """End joining by a domain, and its claim; those who have joined stay. NotFoundError."""
         caller.require(Permission.ORG_WRITE)
         checked = parse_email_domain(domain)
         async with self._database.for_org(caller.org) as tx:
-            if not await invitations.delete_email_domain(tx, checked):
+            claimed = await email_domain_claims.delete_claim(tx, checked)
+            if not await invitations.delete_email_domain(tx, checked) and not claimed:
                 raise NotFoundError("e-mail domain", checked)
             await record(tx, self._clock, caller, "email_domain.forbid", f"email_domain:{checked}")
 

@@ -82,6 +82,15 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         name="acme.example", role="viewer"
     ),
     "EmailDomainService/ListEmailDomains": lambda _: invitation_pb2.ListEmailDomainsRequest(),
+    "EmailDomainService/ClaimEmailDomain": lambda _: invitation_pb2.ClaimEmailDomainRequest(
+        name="claimed.example", role="viewer"
+    ),
+    "EmailDomainService/VerifyEmailDomain": lambda _: invitation_pb2.VerifyEmailDomainRequest(
+        name="unclaimed.example"
+    ),
+    "EmailDomainService/ListEmailDomainClaims": lambda _: (
+        invitation_pb2.ListEmailDomainClaimsRequest()
+    ),
     "EmailDomainService/ForbidEmailDomain": lambda _: invitation_pb2.ForbidEmailDomainRequest(
         name="acme.example"
     ),

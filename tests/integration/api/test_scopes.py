@@ -136,7 +136,10 @@ NOT_THERE = (
     f"task {PROJECT}/{DOMAIN}/env.main not found",
 )
 
-NO_ADDRESS = "only a member with a verified address in acme.example can let its users join"
+NO_ADDRESS = (
+    "only a member with a verified address in acme.example can let its users join; or claim it with"
+    " `volary email-domain claim acme.example`, and prove it by a DNS record"
+)
 SERVED = (None, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.ABORTED)
 """Outcomes of calls that passed the check; the runs have ended, and have no logs or reports."""
 

@@ -72,6 +72,19 @@ def test_org_is_deleted_by_its_name_and_restored_by_the_operator(database_url: s
     assert (again.exit_code, "org new is not deleted" in again.output) == (1, True)
 
 
+def test_claim_of_an_e_mail_domain_prints_the_record_to_set(database_url: str) -> None:
+    assert volary(database_url, "owner-link").exit_code == 0
+    done = volary(database_url, "email-domain", "claim", "corp.example", "--role", "viewer")
+    assert done.exit_code == 0, done.output
+    record, told = done.stdout.splitlines()
+    assert record.startswith('TXT _volary-challenge.corp.example "volary-domain-verification=')
+    assert told.endswith("then run `volary email-domain verify corp.example`.")
+    listed = json.loads(volary(database_url, "email-domain", "claims", "--output", "json").stdout)
+    [claim] = listed["claims"]
+    assert record == f'TXT {claim["recordName"]} "{claim["recordValue"]}"'
+    assert volary(database_url, "email-domain", "forbid", "corp.example").exit_code == 0
+
+
 def test_owner_link_refuses_an_org_of_a_bad_name(database_url: str) -> None:
     done = volary(database_url, "owner-link", "--org", "Up/..")
     assert done.exit_code == 1

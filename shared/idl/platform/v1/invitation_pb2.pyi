@@ -134,6 +134,70 @@ class AllowEmailDomainResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class EmailDomainClaim(_message.Message):
+    __slots__ = ("name", "role", "record_name", "record_value", "created_by", "created_at", "proven_at", "checked_at", "missing_since")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_NAME_FIELD_NUMBER: _ClassVar[int]
+    RECORD_VALUE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_AT_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    record_name: str
+    record_value: str
+    created_by: str
+    created_at: _timestamp_pb2.Timestamp
+    proven_at: _timestamp_pb2.Timestamp
+    checked_at: _timestamp_pb2.Timestamp
+    missing_since: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., record_name: _Optional[str] = ..., record_value: _Optional[str] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., proven_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ClaimEmailDomainRequest(_message.Message):
+    __slots__ = ("name", "role")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+
+class ClaimEmailDomainResponse(_message.Message):
+    __slots__ = ("claim",)
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    claim: EmailDomainClaim
+    def __init__(self, claim: _Optional[_Union[EmailDomainClaim, _Mapping]] = ...) -> None: ...
+
+class VerifyEmailDomainRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class VerifyEmailDomainResponse(_message.Message):
+    __slots__ = ("claim",)
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    claim: EmailDomainClaim
+    def __init__(self, claim: _Optional[_Union[EmailDomainClaim, _Mapping]] = ...) -> None: ...
+
+class ListEmailDomainClaimsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListEmailDomainClaimsResponse(_message.Message):
+    __slots__ = ("claims", "next_page_token")
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    claims: _containers.RepeatedCompositeFieldContainer[EmailDomainClaim]
+    next_page_token: str
+    def __init__(self, claims: _Optional[_Iterable[_Union[EmailDomainClaim, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class ListEmailDomainsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
