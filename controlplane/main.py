@@ -127,7 +127,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     forwarded_calls = ForwardedCalls(link_database, clock)
     live = LiveCalls()
 
-    cache_checks = CacheChecks(database, blobs, clock)
+    cache_checks = CacheChecks(database, blobs, clock, max_age=settings.cache.max_age)
     recoveries = Recoveries(database, blobs, clock)
     senders = make_senders(settings.notifications)
     actions = Actions(

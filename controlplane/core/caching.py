@@ -6,7 +6,7 @@ client's for a child action and ours for a root (``api.convert.cache_keys``); he
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -43,13 +43,17 @@ class CacheRequest:
     """The request of an action to the cache; an action without one is not cached."""
 
     key: str
-    max_age: timedelta | None = None  # None: entries of any age
+    max_age: timedelta | None = None  # zero: entries of any age; None: the task says nothing
     has_outputs: bool = True  # its task declares outputs, so an entry has an outputs file
     serialize: bool = False  # of equal actions one runs at a time
 
     def oldest(self, now: datetime) -> datetime | None:
         """Return when the oldest entry that may be used was made; None: any."""
-        return None if self.max_age is None else now - self.max_age
+        return now - self.max_age if self.max_age else None
+
+    def with_default(self, max_age: timedelta | None) -> "CacheRequest":
+        """Return the request with the maximum age of the installation if the task has none."""
+        return replace(self, max_age=max_age) if self.max_age is None and max_age else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,13 +111,18 @@ def _of_now(
     if timings.type is ActionType.CONDITION:
         return Explanation(reason=Reason.SIGNAL, message="It waits for a signal.")
     if timings.waits_for is not None:
-        return Explanation(
-            reason=Reason.EQUAL_ACTION,
-            message=f"It waits for the equal action {timings.waits_for} to end, and gets its outputs.",
-        )
+        return explain_waiter(timings.waits_for)
     if timings.dispatch is None:
         return Explanation(reason=Reason.RUNNING, message="It is running.")
     return explain_dispatch(timings.dispatch, pending_reasons, now, ahead=ahead, is_full=is_full)
+
+
+def explain_waiter(equal: ActionKey) -> Explanation:
+    """Explain a serialized action that waits for an equal one."""
+    return Explanation(
+        reason=Reason.EQUAL_ACTION,
+        message=f"It waits for the equal action {equal} to end, and gets its outputs.",
+    )
 
 
 def explain_dispatch(

@@ -19,4 +19,12 @@ class CacheSettings:
         default=timedelta(days=30),
         default_text="`2592000` (30 days)",
     )
+    max_age: timedelta | None = setting(
+        "VOLARY_CACHE_MAX_AGE_SECONDS",
+        kinds.seconds_or_unlimited(_LONGEST),
+        "The age up to which a cached result is used by tasks that set no maximum age themselves. A task "
+        "whose maximum age is 0 uses results of any age.",
+        default=None,
+        default_text="`0`, any age",
+    )
     delete_every: timedelta = timedelta(hours=1)  # a pass that deletes unused entries

@@ -86,6 +86,7 @@ class Actions:
     ) -> None:
         """``require_webhook`` raises InvalidError for an address that is never sent to."""
         self._require_webhook = require_webhook
+        self._cache_max_age = cache_checks.max_age
         self._database = database
         self._recoveries = recoveries
         self._feeds = feeds
@@ -127,6 +128,8 @@ class Actions:
         caller.require(Permission.ACTION_ENQUEUE, new.key.run.project, new.key.run.domain)
         if new.condition is not None and new.condition.webhook:
             self._require_webhook(new.condition.webhook, "condition.webhook.url")
+        if new.cache is not None:
+            new = replace(new, cache=new.cache.with_default(self._cache_max_age))
         request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
             if new.cache is not None:

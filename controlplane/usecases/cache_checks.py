@@ -33,9 +33,21 @@ log = logging.getLogger(__name__)
 
 
 class CacheChecks:
-    """Looks actions up in the cache, and checks that the outputs they would get exist."""
+    """
+    Looks actions up in the cache, and checks that the outputs they would get exist.
 
-    def __init__(self, database: Database, blobs: BlobStore, clock: Clock) -> None:
+    ``max_age``: of entries that actions of tasks without a maximum age may use; None: any age.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        max_age: timedelta | None = None,
+    ) -> None:
+        self.max_age = max_age
         self._database = database
         self._blobs = blobs
         self._clock = clock

@@ -11,7 +11,13 @@ from controlplane.core.action_timings import DispatchTimings
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.deadlocks import find_deadlocks, find_spawn_deadlocks
 from controlplane.core.errors import NotFoundError
-from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
+from controlplane.core.explanations import (
+    Explained,
+    Explanation,
+    explain,
+    explain_dispatch,
+    explain_waiter,
+)
 from controlplane.core.pending_reasons import BlockedScope, PendingReason, find
 from controlplane.feeds.feeds import Feeds
 from controlplane.feeds.subscriptions import ChangeSubscription
@@ -118,7 +124,25 @@ class Explanations:
         async with self._database.for_org(caller.org) as tx:
             run_id = await _find_run(tx, run)
             found, past = await store.list_dispatches_page(tx, run_id, run, after=after, most=limit)
-            return await explain_dispatches(tx, found, self._clock.now()), past
+            waiting = await store.list_waiters_page(tx, run_id, run, after=after, most=limit + 1)
+            pending = [
+                *await explain_dispatches(tx, found, self._clock.now()),
+                *(
+                    PendingAction(
+                        action=action,
+                        phase=phase.name.lower(),
+                        attempt=1,
+                        cluster=None,
+                        why=explain_waiter(equal),
+                    )
+                    for action, phase, equal in waiting
+                    if not past or action.name <= past
+                ),
+            ]
+        pending.sort(key=lambda each: each.action)
+        if len(pending) > limit:
+            return pending[:limit], pending[limit - 1].action.name
+        return pending, past
 
     async def _action(self, tx: OrgTx, run: RunId, action: ActionKey) -> Explained:
         now = self._clock.now()

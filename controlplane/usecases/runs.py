@@ -115,6 +115,8 @@ class Runs:
         effective = await self._settings.resolve(caller.org, run_key.project, run_key.domain)
         request = parse(spec, effective)
         new, inputs = request.new, request.inputs
+        if new.cache is not None:
+            new = replace(new, cache=new.cache.with_default(self._cache_checks.max_age))
         require_run_access(self._data.access, caller, new)
         await self._deliveries.require(self._database, caller.org, new.notifications)
         await self._data.require_code(caller, request.code_bundle)

@@ -39,7 +39,7 @@ def parse_cache(template: TaskTemplate, key: str) -> CacheRequest | None:
         return None
     max_age = None
     if metadata.HasField("cache_max_age"):
-        max_age = parse_duration(metadata.cache_max_age, "metadata.cache_max_age") or None
+        max_age = parse_duration(metadata.cache_max_age, "metadata.cache_max_age")
     return CacheRequest(
         key=key,
         max_age=max_age,

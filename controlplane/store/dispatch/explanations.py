@@ -155,6 +155,29 @@ LEFT JOIN found d ON true {_REPORTED}
 ORDER BY d.name
 """)
 
+# Serialized actions that wait have no dispatch; those of the same page of actions.
+_WAITERS_OF_PAGE = statement("""
+WITH page AS MATERIALIZED (
+    SELECT a.org, a.id, a.name, a.phase FROM actions a
+    WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
+    ORDER BY a.org, a.run_id, a.name LIMIT :examined
+)
+SELECT p.name, p.phase, o.name AS equal_name, s.project, s.domain, s.run AS equal_run
+FROM page p
+CROSS JOIN LATERAL (
+    SELECT * FROM cache_waiters w WHERE w.org = p.org AND w.action_id = p.id LIMIT 1
+) w
+CROSS JOIN LATERAL (
+    SELECT v.action_id FROM cache_reservations v
+    WHERE v.org = w.org AND v.key = w.key AND v.project = w.project AND v.domain = w.domain LIMIT 1
+) v
+CROSS JOIN LATERAL (
+    SELECT * FROM actions o WHERE o.org = p.org AND o.id = v.action_id LIMIT 1
+) o
+CROSS JOIN LATERAL (SELECT * FROM runs s WHERE s.org = o.org AND s.run_id = o.run_id LIMIT 1) s
+ORDER BY p.name LIMIT :most
+""")
+
 _OF_ACTIONS = statement(f"""
 {given(id="uuid")}
 SELECT {_DISPATCH_COLUMNS}, a.name, a.phase
@@ -254,6 +277,20 @@ async def list_dispatches_page(
     if len(found) == most:
         return found, rows[-1].name
     return found, rows[0].last if rows[0].examined == examined else ""
+
+
+async def list_waiters_page(
+    tx: OrgTx, run_id: RunId, run: RunKey, *, after: str, most: int, examined: int = EXAMINED
+) -> Sequence[tuple[ActionKey, Phase, ActionKey]]:
+    """List actions of the same page that wait for an equal one, which is the last of each three."""
+    values = {"run_id": run_id, "after": after, "most": most, "examined": examined}
+    waiting = []
+    for row in await tx.rows(_WAITERS_OF_PAGE, values):
+        equal = _equal_action(row)
+        if equal is not None:
+            action = ActionKey(run, ActionName(row.name))
+            waiting.append((action, parse_enum(row.phase, Phase.UNKNOWN), equal))
+    return waiting
 
 
 async def list_dispatches_of(

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -245,6 +246,7 @@ async def open_api(
     peers: Peers | None = None,
     lineage: Lineage | None = None,
     console: BuiltConsole | None = None,
+    cache_max_age: timedelta | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -261,7 +263,7 @@ async def open_api(
         cluster=CLUSTER,
         cluster_token=SecretText("token"),
     )
-    cache_checks = CacheChecks(database, blobs, clock)
+    cache_checks = CacheChecks(database, blobs, clock, max_age=cache_max_age)
     recoveries = Recoveries(database, blobs, clock)
     actions = Actions(
         database,

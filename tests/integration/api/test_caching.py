@@ -1,6 +1,8 @@
 """Cached results of child actions: hits, misses, what an entry depends on, and where it counts."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ from tests.integration.api.caching import (
     run_everything,
     run_in,
 )
-from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
 from tests.integration.api.requests import action_id, create_run, refusal, run_id
 
 
@@ -318,3 +320,45 @@ async def test_entry_without_hits_is_deleted_after_the_retention_and_a_used_one_
     await api.actions.enqueue(child(api, "c5", key="unused"))
     assert (await details(api, "c4")).status.cache_status == HIT
     assert (await details(api, "c5")).status.cache_status == MISS
+
+
+async def test_maximum_age_of_the_installation_holds_for_tasks_without_one(
+    database_url: str, tmp_path: Path
+) -> None:
+    ages = {"unset": None, "any": timedelta(0), "longer": timedelta(hours=2)}
+    async with open_api(database_url, tmp_path / "blobs", cache_max_age=timedelta(hours=1)) as api:
+        await start(api, "r1")
+        await api.actions.enqueue(child(api, "c1"))
+        await api.runs.create_run(cached_run(api, "r2"))
+        await run_everything(api)
+        await age_entries(api, timedelta(minutes=61))
+        for name, age in ages.items():
+            await api.actions.enqueue(child(api, name, spec=cached_spec(max_age=age)))
+        await api.runs.create_run(cached_run(api, "r3"))
+
+        found = {name: (await details(api, name)).status.cache_status for name in ages}
+        root = (await details(api, run="r3")).status.cache_status
+
+    assert found == {"unset": MISS, "any": HIT, "longer": HIT}
+    assert root == MISS
+
+
+async def test_success_and_entry_are_stored_together_or_neither_is(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(api)
+    await api.actions.enqueue(child(api, "c1"))
+    [assignment] = await api.claim()
+
+    async def stop(*_: Any) -> None:
+        raise asyncio.CancelledError  # as when the process stops after the report's statements
+
+    with monkeypatch.context() as patch:
+        patch.setattr("controlplane.store.dispatch.outcomes.store_entries", stop)
+        with pytest.raises(asyncio.CancelledError):
+            await api.report(assignment, Phase.RUNNING, Phase.SUCCEEDED)
+    before = await details(api, "c1")
+    await api.report(assignment, Phase.RUNNING, Phase.SUCCEEDED)
+
+    assert before.status.phase != SUCCEEDED
+    assert (await details(api, "c1")).status.cache_status == POPULATED

@@ -45,6 +45,7 @@ from shared.kit.clock import SystemClock
 from shared.model.ids import ROOT, ActionKey, DomainName, ProjectName, RunKey, RunName
 from shared.model.phases import Phase
 from tests.integration.api import platform_requests
+from tests.integration.api.caching import HIT, MISS, child, details, run_everything, run_in
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
 from tests.integration.api.flyte_requests import (
     LISTS,
@@ -290,6 +291,28 @@ async def test_caller_cannot_name_data_of_a_project_that_it_may_not_read(
     code, message = await refusal(api.runs.create_run(bundle))
     assert code is Code.FAILED_PRECONDITION
     assert "belongs to a project that you may not read" in message
+
+
+async def test_cached_result_of_a_project_that_the_creator_may_not_read_is_a_miss(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    await api.finish()
+    await api.runs.create_run(run_in(OTHER, "source"))
+    await run_everything(api)
+    await api.actions.enqueue(child(api, "c1", run="source", project=OTHER))
+    await run_everything(api)
+
+    for number, (grants, status) in enumerate(((org_wide(EVERYTHING), HIT), (IN_PROJECT, MISS))):
+        chosen.grants = grants
+        name = f"cached{number}"
+        await api.runs.create_run(run_in(PROJECT, name))
+        chosen.grants = org_wide(EVERYTHING)
+        await run_everything(api)
+        chosen.grants = grants
+        await api.actions.enqueue(child(api, "c1", run=name))
+        found = await details(api, "c1", run=name)
+        assert found.status.cache_status == status
+        assert (OTHER in str(found)) is (status == HIT)
 
 
 async def test_outputs_that_lie_in_another_project_are_not_shown(

@@ -8,12 +8,16 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest
 from sqlalchemy import text
 
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.reason_codes import Reason
 from controlplane.feeds.feeds import Feeds
 from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.cache_checks import CacheChecks
+from controlplane.usecases.explanations import Explanations, PendingAction
 from shared.kit.clock import SystemClock
 from shared.model.assignments import Assignment
+from shared.model.ids import DomainName, ProjectName, RunKey, RunName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 from tests.integration.api.caching import (
@@ -29,8 +33,11 @@ from tests.integration.api.caching import (
     run_everything,
     run_in,
 )
-from tests.integration.api.client import ORG, PROJECT, ApiUnderTest
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import run_id
+
+READER = Caller(subject=Subject("user:1"), org=ORG, name="", grants=org_wide(EVERYTHING))
+RUN = RunKey(ProjectName(PROJECT), DomainName(DOMAIN), RunName("r1"))
 
 BROKEN = Failure(code="Broken", kind=FailureKind.USER, message="it broke", recoverable=False)
 ABORTED = Phase.ABORTED.value
@@ -224,3 +231,22 @@ async def test_commit_that_ends_the_first_action_wakes_the_waiters(
         for task in background:
             task.cancel()
     assert (await details(api, "c2")).status.cache_status == HIT
+
+
+async def test_waiters_are_among_the_pending_actions_of_their_run(api: ApiUnderTest) -> None:
+    await start(api, "r1")
+    names = [f"c{number}" for number in range(5)]
+    await enqueue(api, *names)
+    explanations = Explanations(api.database, SystemClock())
+    found: list[PendingAction] = []
+    after = ""
+    while True:
+        page, after = await explanations.list_pending(READER, RUN, limit=2, after=after)
+        found += page
+        if not after:
+            break
+
+    assert [each.action.name for each in found] == ["a0", *names]
+    waits = {each.action.name for each in found if each.why.reason is Reason.EQUAL_ACTION}
+    assert waits == set(names) - {"c0"}
+    assert "r1/c0 to end" in found[-1].why.message

@@ -1,4 +1,7 @@
-"""Tests that the scheduler and lists of triggers use their indexes among 40,000 triggers."""
+"""
+Tests that the scheduler and lists of triggers use their indexes among 40,000 triggers, and the deletion
+of unused results its own among as many.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from controlplane.store.dispatch.firings import (
     lock_due,
     save_progress,
 )
+from controlplane.store.dispatch.unused_entries import delete_unused_entries
 from controlplane.store.resources.lists import list_runs
 from controlplane.store.resources.trigger_firings import list_firings, record_one
 from controlplane.store.resources.triggers import find_trigger, list_triggers, lock_task
@@ -67,6 +71,11 @@ INSERT INTO trigger_firings (org, project, domain, task_name, name, number, outc
                              last_instant, instants, decided_at)
     SELECT org, 'p', 'development', 'env.t' || n % 20, 'n' || n % 20, n, 1, 'on_time', now(), now(), 1,
            now()
+    FROM orgs, generate_series(1, 20000) n;
+INSERT INTO cache_entries (org, key, project, domain, task_name, run, action, attempt, output_uri,
+                           created_at, replaces_before, hit_at)
+    SELECT org, 'k' || n, 'p', 'development', 'env.t', 'r', 'a0', 1, 'o', :now, :now,
+           CASE WHEN n > 50 THEN :now ELSE :now - interval '40 days' END
     FROM orgs, generate_series(1, 20000) n;
 ANALYZE;
 """
@@ -159,3 +168,10 @@ async def test_firing_deletes_the_oldest_of_its_trigger_by_key(large: Large) -> 
         assert await record_one(tx, key, FiringReason.BY_HAND, instant=NOW, now=NOW, run="r")
 
     (await large.count_pages(work)).assert_few(60)
+
+
+async def test_unused_cached_results_are_deleted_by_index(large: Large) -> None:
+    async def work(tx: FleetTx) -> None:
+        assert await delete_unused_entries(tx, NOW - timedelta(days=30)) == 100
+
+    (await large.count_pages_of_fleet(work)).assert_few(100 * 20)

@@ -25,6 +25,17 @@ def test_maximum_age_sets_the_oldest_entry() -> None:
     assert CacheRequest(key="k").oldest(NOW) is None
     hour = timedelta(hours=1)
     assert CacheRequest(key="k", max_age=hour).oldest(NOW) == NOW - hour
+    assert CacheRequest(key="k", max_age=timedelta(0)).oldest(NOW) is None
+
+
+def test_maximum_age_of_the_installation_is_that_of_tasks_that_have_none() -> None:
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    silent = CacheRequest(key="k")
+    assert silent.with_default(day).max_age == day
+    assert silent.with_default(None) is silent
+    for max_age in (hour, timedelta(0)):
+        own = CacheRequest(key="k", max_age=max_age)
+        assert own.with_default(day) is own
 
 
 def test_scopes_are_those_that_the_creator_may_read() -> None:
