@@ -1,5 +1,6 @@
 """A program ends when a signal asks it to, after it has stopped."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -25,6 +26,19 @@ def test_program_that_ends_returns() -> None:
     async def brief() -> None: ...
 
     run_until_signalled(brief())
+
+
+def test_running_program_leaves_its_imports_to_no_garbage_collection() -> None:
+    kept: list[int] = []
+
+    async def brief() -> None:
+        kept.append(gc.get_freeze_count())
+
+    try:
+        run_until_signalled(brief())
+    finally:
+        gc.unfreeze()
+    assert kept[0] > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
