@@ -1,10 +1,10 @@
 """Finds and lists versions and names of artifacts, and what their partitions hold."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from controlplane.core.artifacts import (
@@ -34,6 +34,10 @@ from controlplane.store.statements import given, statement
 _METADATA = "user_metadata."
 _PARTITION = "partition."
 _MOST_PARTITIONS = 100
+_MOST_KEYS = 1_000
+MOST_EXAMINED = 100_000
+"""Newest versions that are looked at for what no index has: text of partitions, metadata, and the
+newest version of each partition. A name may have a million."""
 
 _SCHEMA_COLUMNS = """names.time_key AS schema_time_key, names.granularity AS schema_granularity,
        names.partition_keys AS schema_keys"""
@@ -69,11 +73,23 @@ CROSS JOIN LATERAL (
 ) p
 """)
 
-_METADATA_KEYS = statement("""
-SELECT DISTINCT k.key FROM artifacts a CROSS JOIN LATERAL jsonb_object_keys(a.user_metadata) k (key)
-WHERE a.org = :org AND a.project = :project AND a.domain = :domain
-  AND (CAST(:name AS text) IS NULL OR a.name = :name)
-ORDER BY k.key LIMIT 1000
+# Jumps from one time to the next by the index: a time with many versions costs one step.
+_TIMES = statement("""
+WITH RECURSIVE found AS (
+    (SELECT time_partition, 1 AS n FROM artifacts
+     WHERE org = :org AND project = :project AND domain = :domain AND name = :name
+       AND time_partition IS NOT NULL
+     ORDER BY time_partition LIMIT 1)
+    UNION ALL
+    SELECT t.time_partition, f.n + 1 FROM found f CROSS JOIN LATERAL (
+        SELECT a.time_partition FROM artifacts a
+        WHERE a.org = :org AND a.project = :project AND a.domain = :domain AND a.name = :name
+          AND a.time_partition > f.time_partition
+        ORDER BY a.time_partition LIMIT 1
+    ) t
+    WHERE f.n < :most
+)
+SELECT time_partition AS value FROM found ORDER BY time_partition
 """)
 
 
@@ -100,16 +116,19 @@ async def list_artifacts(
     List versions, newest first by default.
 
     ``latest_per_partition``: of those that pass the filters, the newest of each partition of each
-    name.
+    name. With it, and for filters by metadata or text of partitions, the newest ``MOST_EXAMINED``
+    versions are looked at.
     """
-    columns: Any = artifacts.c
-    query = _within(tx, project, domain, name)
+    is_bounded = latest_per_partition or any(_is_unindexed(each) for each in listing.filters)
+    source: Any = _newest(tx, project, domain, name) if is_bounded else artifacts
+    columns: Any = source.c
+    query = _within(tx, project, domain, name, source)
     if latest_per_partition:
-        partition = (artifacts.c.name, artifacts.c.partitions, artifacts.c.time_partition)
+        partition = (columns.name, columns.partitions, columns.time_partition)
         latest = (
-            restrict(query, _fields_of(artifacts.c), listing.filters)
+            restrict(query, _fields_of(columns), listing.filters)
             .ext(distinct_on(*partition))
-            .order_by(*partition, artifacts.c.number.desc())
+            .order_by(*partition, columns.number.desc())
             .subquery("latest")
         )
         columns, query = latest.c, select(latest)
@@ -155,57 +174,92 @@ async def list_groups(tx: OrgTx, project: str, domain: str, listing: Listing) ->
 async def list_partition_values(
     tx: OrgTx, name: ArtifactName, key: str, filters: Sequence[Filter], *, is_time: bool, most: int
 ) -> Sequence[str]:
-    """List the distinct values of one partition key, sorted; times as RFC 3339 in UTC."""
+    """
+    List the distinct values of one partition key, sorted; times as RFC 3339 in UTC.
+
+    Of text, and with filters, those of the newest ``MOST_EXAMINED`` versions.
+    """
+    if is_time and not filters:
+        times = await tx.rows(
+            _TIMES,
+            {
+                "project": name.project,
+                "domain": name.domain,
+                "name": name.name,
+                "most": most,
+            },
+        )
+        return [_render_time(row.value) for row in times]
+    source = _newest(tx, name.project, name.domain, name.name)
     value: ColumnElement[Any] = (
-        artifacts.c.time_partition if is_time else artifacts.c.partitions[key].astext
+        source.c.time_partition if is_time else source.c.partitions[key].astext
     )
-    query = select(value.label("value")).where(
-        artifacts.c.org == tx.org,
-        artifacts.c.project == name.project,
-        artifacts.c.domain == name.domain,
-        artifacts.c.name == name.name,
-        value.is_not(None),
-    )
-    if is_time:
-        query = query.where(artifacts.c.time_key == key)
-    distinct = restrict(query, _fields_of(artifacts.c), filters).distinct().subquery("found")
+    query = select(value.label("value")).where(value.is_not(None))
+    distinct = restrict(query, _fields_of(source.c), filters).distinct().subquery("found")
     rows = await tx.connection.execute(
         select(distinct.c.value).order_by(distinct.c.value).limit(most)
     )
-    if is_time:
-        return [row.value.astimezone(UTC).isoformat().replace("+00:00", "Z") for row in rows]
-    return [row.value for row in rows]
+    return [_render_time(row.value) if is_time else row.value for row in rows]
 
 
 async def list_metadata_keys(
     tx: OrgTx, project: str, domain: str, name: str | None
 ) -> Sequence[str]:
-    """List the distinct keys of the metadata of a project and domain, or of one name."""
-    rows = await tx.rows(_METADATA_KEYS, {"project": project, "domain": domain, "name": name})
+    """
+    List the distinct keys of the metadata of a project and domain, or of one name: of its newest
+    ``MOST_EXAMINED`` versions.
+    """
+    source = _newest(tx, project, domain, name)
+    key = func.jsonb_object_keys(source.c.user_metadata).label("key")
+    rows = await tx.connection.execute(select(key).distinct().order_by(key).limit(_MOST_KEYS))
     return [str(row.key) for row in rows]
 
 
-def _within(tx: OrgTx, project: str, domain: str, name: str | None) -> Select[Any]:
+def _render_time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _is_unindexed(asked: Filter) -> bool:
+    return asked.field.startswith((_METADATA, _PARTITION))
+
+
+def _newest(tx: OrgTx, project: str, domain: str, name: str | None) -> Subquery:
+    """Return the newest versions of a project and domain, or of one name, in the order of an index."""
+    columns = artifacts.c
+    query = select(artifacts).where(
+        columns.org == tx.org, columns.project == project, columns.domain == domain
+    )
+    if name is None:
+        query = query.order_by(columns.created_at.desc(), columns.name, columns.number.desc())
+    else:
+        query = query.where(columns.name == name).order_by(columns.number.desc())
+    return query.limit(MOST_EXAMINED).subquery("newest")
+
+
+def _within(
+    tx: OrgTx, project: str, domain: str, name: str | None, source: Any = artifacts
+) -> Select[Any]:
+    """Return the query of the versions in ``source``, with the schemas of their names."""
     names = artifact_names.c
-    joined = artifacts.join(
+    joined = source.join(
         artifact_names,
-        and_(*(artifacts.c[each] == names[each] for each in ("org", "project", "domain", "name"))),
+        and_(*(source.c[each] == names[each] for each in ("org", "project", "domain", "name"))),
     )
     query = (
         select(
-            artifacts,
+            source,
             names.time_key.label("schema_time_key"),
             names.granularity.label("schema_granularity"),
             names.partition_keys.label("schema_keys"),
         )
         .select_from(joined)
         .where(
-            artifacts.c.org == tx.org,
-            artifacts.c.project == project,
-            artifacts.c.domain == domain,
+            source.c.org == tx.org,
+            source.c.project == project,
+            source.c.domain == domain,
         )
     )
-    return query if name is None else query.where(artifacts.c.name == name)
+    return query if name is None else query.where(source.c.name == name)
 
 
 def _fields_of(columns: Any) -> Fields:

@@ -4,6 +4,7 @@ versions of 50 names, with 20,000 other versions of each of two names.
 """
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -17,14 +18,19 @@ from controlplane.core.artifacts import (
     Partition,
     PartitionSchema,
 )
-from controlplane.core.lists import Listing
+from controlplane.core.lists import Filter, Listing, Test as How
 from controlplane.store.database import open_database
 from controlplane.store.dispatch.artifact_registrations import enqueue_registrations
 from controlplane.store.resources import artifact_lists, artifacts
 from shared.model.ids import ActionId, AttemptId, DomainName, ProjectName
 from tests.factories import NOW, ORG
 from tests.integration.store.conftest import Store
-from tests.integration.store.examined import Examined, examining, explain_everything
+from tests.integration.store.examined import (
+    Examined,
+    examining,
+    explain_everything,
+    set_statements,
+)
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 OTHERS = 20_000
@@ -63,6 +69,13 @@ def name_of(number: int) -> ArtifactName:
     return ArtifactName(ProjectName("p"), DomainName("development"), f"n{number}")
 
 
+class OfLists(dict[str, str]):
+    """Names of statements; a list that is built has its text as its name."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key, key if " newest" in key else default)
+
+
 @pytest.fixture(params=["analysed", "never"])
 async def measured(
     request: pytest.FixtureRequest,
@@ -80,7 +93,7 @@ async def measured(
         await owner.execute("ANALYZE")
     await owner.close()
     database = open_database(test_database.url, pool_size=1)
-    with examining(database) as seen:
+    with examining(database, Examined(_names=OfLists(set_statements()))) as seen:
         yield Store(database, test_database.url), seen
     await database.close()
 
@@ -126,3 +139,36 @@ async def test_statement_on_artifacts_examines_rows_in_proportion_to_them(
         if seen.rows[name] > A_ROW * size
     ]
     assert not too_many, "\n\n".join(too_many)
+
+
+async def test_list_of_versions_by_what_no_index_has_examines_a_bounded_number_of_them(
+    measured: tuple[Store, Examined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may have a million versions; of 20,000, the newest 1,000 are looked at here."""
+    store, seen = measured
+    monkeypatch.setattr(artifact_lists, "MOST_EXAMINED", 1_000)
+    by_region = Listing(filters=[Filter("partition.region", How.EQUAL, ["3"])], limit=100)
+    large = ArtifactName(ProjectName("p"), DomainName("development"), "large")
+
+    async with store.database.for_org(ORG) as tx:
+        scope = (tx, "p", "development")
+        filtered = await artifact_lists.list_artifacts(*scope, "large", by_region)
+        latest = await artifact_lists.list_artifacts(
+            *scope, "large", Listing(limit=200), latest_per_partition=True
+        )
+        await artifact_lists.list_metadata_keys(*scope, None)
+        regions = await artifact_lists.list_partition_values(
+            tx, large, "region", (), is_time=False, most=1_000
+        )
+        times = await artifact_lists.list_partition_values(
+            tx, large, "date", (), is_time=True, most=1_000
+        )
+
+    assert len(filtered.rows) == 100
+    assert {str(row.partition.values["region"]) for row in filtered.rows} == {"3"}
+    assert len(latest.rows) == 200
+    assert regions == [str(number) for number in range(7)]
+    assert (len(times), times) == (365, sorted(times))
+    # Each of them in at most ten steps of a plan.
+    too_many = {name: rows for name, rows in seen.rows.items() if rows > 10 * 1_000}
+    assert not too_many, [seen.plans[name] for name in too_many]
