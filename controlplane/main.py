@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
+from controlplane.api.convert.data import code_bundle_of
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
@@ -65,6 +66,7 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.deliveries import TRIES
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.files import Files
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.log_lines import LogLines
@@ -242,6 +244,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 keys=lambda: secret_keys,
                 create_run=api.create_run_of(flyte),
                 log_lines=LogLines(actions, blobs, agent_logs),
+                files=Files(blobs, actions, data.links, code_bundle_of),
             ),
         },
         Interceptors(
@@ -264,7 +267,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             actions,
             Explanations(database, clock),
         ),
-        find_blob_origin=data.find_link_origin,
+        find_blob_origin=data.links.find_origin,
         routes=[
             *health.routes(),
             *SignedBlobs(blobs, keys, clock).routes(),

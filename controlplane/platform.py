@@ -12,6 +12,7 @@ from controlplane.api.platform.callers import CallerService
 from controlplane.api.platform.clusters import ClusterService, PoolService
 from controlplane.api.platform.enrolments import EnrolmentService
 from controlplane.api.platform.explanations import ExplanationService
+from controlplane.api.platform.files import FileService
 from controlplane.api.platform.identity_providers import IdentityProviderService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.logs import LogService
@@ -37,6 +38,7 @@ from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.files import Files
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.email_domains import EmailDomains
@@ -79,6 +81,7 @@ def make_platform(
     keys: Callable[[], SecretKeys] = SecretKeys,
     create_run: CreateRun | None = None,
     log_lines: LogLines | None = None,
+    files: Files | None = None,
     deletion: OrgDeletion | None = None,
     email_domains: EmailDomains | None = None,
 ) -> Mapping[str, object]:
@@ -117,6 +120,7 @@ def make_platform(
         "ExplanationService": ExplanationService(
             Explanations(database, clock, feeds), RunAnalysis(database, clock)
         ),
+        "FileService": FileService(files),
         "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
         "LogService": LogService(log_lines),

@@ -247,6 +247,12 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetCriticalPath": Permission.ACTION_READ,
         "GetActivity": Permission.ACTION_READ,
     },
+    "volary.platform.v1.FileService": {
+        "ListFiles": Permission.BLOB_READ,
+        "CreateFileLink": Permission.BLOB_READ,
+        "ListCodeFiles": Permission.BLOB_READ,
+        "ReadCodeFile": Permission.BLOB_READ,
+    },
     "volary.platform.v1.IdentityProviderService": {
         "CreateIdentityProvider": Permission.IDENTITY_PROVIDER_WRITE,
         "GetIdentityProvider": Permission.IDENTITY_PROVIDER_READ,

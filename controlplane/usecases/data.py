@@ -10,9 +10,8 @@ from base64 import b32encode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
-from controlplane.core import layout, signing
+from controlplane.core import layout
 from controlplane.core.actions import ActionDetail, ActionType, RunSource
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
@@ -29,6 +28,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.blob_access import BlobAccess
 from controlplane.usecases.blob_errors import map_blob_errors
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.signed_links import Link, SignedLinks
 from shared.blobs.errors import (
     BlobNotFoundError,
     BlobTooLargeError,
@@ -42,8 +42,6 @@ MAX_UPLOAD_BYTES = 5 * 1024**3
 """S3's limit of a single PUT."""
 MAX_PAYLOAD_BYTES = 32 * 1024**2
 """Largest inputs.pb or outputs.pb that is shown; the SDK writes up to 10 MiB by default."""
-LINK_LIFE = timedelta(minutes=15)
-MAX_LINK_LIFE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +65,6 @@ class UploadLocation:
     native_url: str  # a path in a directory: the SDK reads some files by paths only
     expires_at: datetime
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A signed URL to GET one blob."""
-
-    signed_url: str = field(repr=False)
-    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +100,7 @@ class Data:
         self._clock = clock
         self._actions = actions
         self._projects = projects
-        self._keys = keys
-        self._public_url = public_url.rstrip("/")
-
-    async def find_link_origin(self) -> str:
-        """Return where signed links lead, such as "https://host:port"; UnavailableError."""
-        with map_blob_errors():
-            url = await self._store.sign_get(self._store.uri("origin"), LINK_LIFE)
-        parts = urlsplit(url or self._public_url)
-        return f"{parts.scheme}://{parts.netloc}"
+        self.links = SignedLinks(store, clock, keys=keys, public_url=public_url)
 
     async def create_upload(self, caller: Caller, upload: Upload) -> UploadLocation:
         """
@@ -146,7 +128,7 @@ class Data:
             if upload.root and not replaces and not await self._is_there(uri, upload):
                 # The SDK uploads same-named files of different folders to one URI, concurrently.
                 headers["If-None-Match"] = "*"
-            expires_at = self._expiry(upload.expires_in)
+            expires_at = self.links.expiry(upload.expires_in)
             grant = Grant(
                 method=Method.PUT,
                 path=self._store.relative(uri),
@@ -156,7 +138,7 @@ class Data:
                 md5=upload.md5,
             )
             return UploadLocation(
-                signed_url=await self._sign(uri, grant),
+                signed_url=await self.links.sign(uri, grant),
                 native_url=self._store.native(uri),
                 expires_at=expires_at,
                 headers=headers,
@@ -335,12 +317,10 @@ class Data:
     async def _sign_existing(
         self, uri: str, what: str, key: ActionKey | TaskKey, expires_in: timedelta
     ) -> Link:
-        with map_blob_errors():
-            if not await self._store.exists(uri):
-                raise NotFoundError(what, key)
-            expires_at = self._expiry(expires_in)
-            grant = Grant(method=Method.GET, path=self._store.relative(uri), expires_at=expires_at)
-            return Link(await self._sign(uri, grant), expires_at)
+        link = await self.links.get(uri, expires_in)
+        if link is None:
+            raise NotFoundError(what, key)
+        return link
 
     async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
         self.access.require_of_action(caller, uri, what, key)
@@ -376,22 +356,6 @@ class Data:
                 " or filename_root"
             )
         return True
-
-    async def _sign(self, uri: str, grant: Grant) -> str:
-        life = grant.expires_at - self._clock.now()
-        if grant.method is Method.PUT:
-            url = await self._store.sign_put(uri, life)
-        else:
-            url = await self._store.sign_get(uri, life)
-        return url or self._public_url + signing.sign(grant, self._keys)
-
-    def _expiry(self, requested: timedelta) -> datetime:
-        if requested < timedelta(0) or requested > MAX_LINK_LIFE:
-            raise InvalidError(
-                f"expires_in is {requested}; a link lives at most {MAX_LINK_LIFE}: leave it out"
-                " or request less"
-            )
-        return (self._clock.now() + (requested or LINK_LIFE)).replace(microsecond=0)
 
 
 def _check(upload: Upload) -> None:

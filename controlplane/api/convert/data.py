@@ -28,7 +28,8 @@ from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core import names
 from controlplane.core.errors import InvalidError, NotReadyError
 from controlplane.core.runs import InputsUpload
-from controlplane.usecases.data import ActionData, Link, Upload, UploadLocation
+from controlplane.usecases.data import ActionData, Upload, UploadLocation
+from controlplane.usecases.signed_links import Link
 from shared.model.ids import ActionKey
 
 _BUNDLE_OPTIONS = frozenset({"--tgz", "--pkl"})  # of the SDK's entry point

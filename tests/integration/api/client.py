@@ -37,6 +37,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.api import services as api
 from controlplane.api.attempt_calls import Lineage
+from controlplane.api.convert.data import code_bundle_of
 from controlplane.api.convert.signals import parse_json
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
@@ -67,6 +68,7 @@ from controlplane.usecases.callbacks import Callbacks
 from controlplane.usecases.data import Data
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.files import Files
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.refusals import Refusals
@@ -334,6 +336,7 @@ async def open_api(
                 keys=lambda: SECRET_KEYS,
                 create_run=api.create_run_of(flyte),
                 log_lines=LogLines(actions, blobs, AgentLogs(agents)),
+                files=Files(blobs, actions, data.links, code_bundle_of),
             ),
         },
         Interceptors(
@@ -352,7 +355,7 @@ async def open_api(
             *Console(
                 Pages(HeaderGate(authn), runs, actions, Explanations(database, clock)),
                 console,
-                data.find_link_origin,
+                data.links.find_origin,
             ).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
             *CallbackRoutes(Callbacks(actions, keys, clock, parse_json)).routes(),

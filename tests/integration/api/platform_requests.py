@@ -10,6 +10,7 @@ from shared.idl.platform.v1 import (
     cluster_pb2,
     enrolment_pb2,
     explanation_pb2,
+    file_pb2,
     identity_provider_pb2 as provider_pb2,
     invitation_pb2,
     log_pb2,
@@ -118,6 +119,18 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ExplanationService/ListFailures": lambda _: explanation_pb2.ListFailuresRequest(**RUN),
     "ExplanationService/GetCriticalPath": lambda _: explanation_pb2.GetCriticalPathRequest(**RUN),
     "ExplanationService/GetActivity": lambda _: explanation_pb2.GetActivityRequest(**RUN),
+    "FileService/ListFiles": lambda _: file_pb2.ListFilesRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0", attempt=1
+    ),
+    "FileService/CreateFileLink": lambda api: file_pb2.CreateFileLinkRequest(
+        uri=f"{api.blobs.base}/{ORG}/{PROJECT}/{DOMAIN}/r1/a0/1/outputs.pb"
+    ),
+    "FileService/ListCodeFiles": lambda _: file_pb2.ListCodeFilesRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0"
+    ),
+    "FileService/ReadCodeFile": lambda _: file_pb2.ReadCodeFileRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0", path="main.py"
+    ),
     "IdentityProviderService/CreateIdentityProvider": lambda _: (
         provider_pb2.CreateIdentityProviderRequest(
             issuer="https://login.example.com", client_id="volary"
@@ -285,6 +298,10 @@ IN_SCOPES = LISTS | {
     "ExplanationService/GetActivity",
     "InvitationService/CreateInvitation",
     "InvitationService/WithdrawInvitation",
+    "FileService/ListFiles",
+    "FileService/CreateFileLink",
+    "FileService/ListCodeFiles",
+    "FileService/ReadCodeFile",
     "LogService/ReadLines",
     "LogService/SearchLines",
     "RunService/SummarizeRuns",
