@@ -27,6 +27,7 @@ from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.run_trees import RunTreeService
 from controlplane.api.platform.runs import RunService
+from controlplane.api.platform.search import SearchService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.api.platform.triggers import CreateRun, TriggerService
@@ -58,6 +59,7 @@ from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_lists import RunLists
 from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
+from controlplane.usecases.search import Search
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.senders import Senders, make_senders
@@ -136,6 +138,7 @@ def make_platform(
         "RoleService": RoleService(roles),
         "RunService": RunService(RunLists(database, clock)),
         "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
+        "SearchService": SearchService(Search(database)),
         "SecretService": SecretService(secrets),
         "ServiceAccountService": ServiceAccountService(accounts),
         "SessionService": SessionService(sessions),

@@ -337,6 +337,9 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetTree": Permission.ACTION_READ,
         "WatchTree": Permission.ACTION_READ,
     },
+    "volary.platform.v1.SearchService": {
+        "Find": Access.KNOWN,  # what the caller may not read is left out
+    },
     "volary.platform.v1.SecretService": {
         "ListSecrets": Permission.SECRET_READ,
         "RotateSecret": Permission.SECRET_WRITE,
