@@ -90,7 +90,8 @@ def own_request(rpc: str) -> dict[str, Any]:
     if make is None:
         return deepcopy(OWN.get(rpc, {}))
     made: Any = SimpleNamespace(
-        made={"invitation": platform_requests.UNKNOWN, "role binding": platform_requests.UNKNOWN}
+        made={"invitation": platform_requests.UNKNOWN, "role binding": platform_requests.UNKNOWN},
+        blobs=SimpleNamespace(base="file:///blobs"),
     )
     return dict(MessageToDict(make(made)))
 
