@@ -54,6 +54,7 @@ from controlplane.usecases.identity.users import Users
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
+from controlplane.usecases.queue_shares import QueueShareReader
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_lists import RunLists
@@ -133,7 +134,7 @@ def make_platform(
             orgs, deletion or OrgDeletion(database, clock), invitations, users
         ),
         "PoolService": PoolService(clusters),
-        "QueueService": QueueService(Queues(database, clock)),
+        "QueueService": QueueService(Queues(database, clock), QueueShareReader(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "RunService": RunService(RunLists(database, clock)),

@@ -311,6 +311,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
     "volary.platform.v1.QueueService": {
         "GetQueue": Permission.QUEUE_READ,
         "ListQueues": Permission.QUEUE_READ,
+        "GetQueueShares": Permission.QUEUE_READ,  # shows runs that the caller may read
         "CreateQueue": Permission.QUEUE_WRITE,
         "UpdateQueue": Permission.QUEUE_WRITE,
         "DeleteQueue": Permission.QUEUE_WRITE,

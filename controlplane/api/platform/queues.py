@@ -1,17 +1,21 @@
 """QueueService: queues, with their pool, priority and limits."""
 
-from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version
+from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version, render_time
 from controlplane.core.callers import Caller
 from controlplane.core.queues import QueueChange, QueueStatus
+from controlplane.usecases.queue_shares import ExplainedShare, QueueShareReader
 from controlplane.usecases.queues import Queues
 from shared.idl.platform.v1 import queue_pb2 as pb
+
+DEFAULT_SHARES = 50
 
 _SETTINGS = ("pool", "priority", "depth", "run_concurrency", "action_concurrency")
 
 
 class QueueService:
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: Queues, shares: QueueShareReader) -> None:
         self._queues = queues
+        self._shares = shares
 
     async def get_queue(self, caller: Caller, request: pb.GetQueueRequest) -> pb.GetQueueResponse:
         return pb.GetQueueResponse(queue=_render(await self._queues.get(caller, request.name)))
@@ -25,6 +29,16 @@ class QueueService:
         )
         return pb.ListQueuesResponse(
             queues=map(_render, found), next_page_token=call.next_token(after)
+        )
+
+    async def get_queue_shares(
+        self, caller: Caller, request: pb.GetQueueSharesRequest
+    ) -> pb.GetQueueSharesResponse:
+        found = await self._shares.list(
+            caller, request.queue, limit=request.limit or DEFAULT_SHARES
+        )
+        return pb.GetQueueSharesResponse(
+            shares=map(_render_share, found.runs), complete=found.is_complete
         )
 
     async def create_queue(
@@ -82,4 +96,20 @@ def _render(status: QueueStatus) -> pb.Queue:
             runs=status.runs,
             clusters=status.clusters,
         ),
+    )
+
+
+def _render_share(explained: ExplainedShare) -> pb.QueueShare:
+    share, why = explained.share, explained.why
+    run = share.oldest.run
+    return pb.QueueShare(
+        project=run.project,
+        domain=run.domain,
+        run=run.name,
+        waiting=share.waiting,
+        assigned=share.leased,
+        oldest_action="" if share.oldest_id is None else share.oldest.name,
+        waiting_since=render_time(share.waiting_since),
+        reason="" if why is None else why.reason.value,
+        message="" if why is None else why.message,
     )

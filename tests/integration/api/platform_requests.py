@@ -224,6 +224,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "OrgService/DeleteOrg": lambda _: org_pb2.DeleteOrgRequest(name=ORG),
     "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
     "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),
+    "QueueService/GetQueueShares": lambda _: queue_pb2.GetQueueSharesRequest(),
     "QueueService/ListQueues": lambda _: queue_pb2.ListQueuesRequest(),
     "QueueService/CreateQueue": lambda _: queue_pb2.CreateQueueRequest(queue={"name": "gpu"}),
     "QueueService/UpdateQueue": lambda _: queue_pb2.UpdateQueueRequest(

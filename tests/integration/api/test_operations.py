@@ -15,6 +15,7 @@ from controlplane.core.errors import InvalidError, NotFoundError
 from controlplane.core.queues import QueueChange
 from controlplane.loops.timeouts import Timeouts
 from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.queue_shares import QueueShareReader
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
@@ -140,3 +141,47 @@ async def test_leased_attempts_of_a_cluster_are_listed_by_pages(api: ApiUnderTes
         await clusters.list_leased(OPERATOR, CLUSTER, after="nonsense")
     with pytest.raises(NotFoundError):
         await clusters.list_leased(OPERATOR, ClusterName("none"))
+
+
+async def test_queue_shows_what_its_runs_hold_and_why_the_oldest_waits(
+    api: ApiUnderTest, queues: Queues
+) -> None:
+    reader = QueueShareReader(api.database, SystemClock())
+    await queues.set(OPERATOR, "gpu", QueueChange(pool="gpus"))
+    for run in ("r1", "r2"):
+        await api.runs.create_run(create_run(run, run_spec=RunSpec(queue="gpu")))
+    await api.runs.create_run(create_run("usual"))
+    await api.claim()
+    found = await reader.list(OPERATOR, "gpu", limit=10)
+    assert [
+        (each.share.oldest.run.name, each.share.waiting, each.share.leased) for each in found.runs
+    ] == [
+        ("r1", 1, 0),
+        ("r2", 1, 0),
+    ]
+    why = found.runs[0].why
+    assert why is not None
+    assert "gpus" in why.message
+    assert found.is_complete
+    [usual] = (await reader.list(OPERATOR, "", limit=10)).runs
+    assert (usual.share.oldest.run.name, usual.share.waiting, usual.share.leased) == ("usual", 0, 1)
+    assert usual.why is None
+    elsewhere = replace(
+        OPERATOR, grants=(*org_wide({Permission.QUEUE_READ}), Grant(EVERYTHING, "another"))
+    )
+    assert (await reader.list(elsewhere, "gpu", limit=10)).runs == []
+    with pytest.raises(NotFoundError):
+        await reader.list(OPERATOR, "none", limit=10)
+    with pytest.raises(InvalidError):
+        await reader.list(OPERATOR, "gpu", limit=0)
+
+
+async def test_queue_counts_a_bounded_number_of_waiting_actions(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.store.dispatch.queue_shares.MOST_EXAMINED", 2)
+    for run in ("r1", "r2", "r3"):
+        await api.runs.create_run(create_run(run))
+    found = await QueueShareReader(api.database, SystemClock()).list(OPERATOR, "", limit=10)
+    assert len(found.runs) == 2
+    assert not found.is_complete
