@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -12,12 +12,11 @@ from cryptography.hazmat.primitives import serialization
 
 from shared.kit.certificates import CertificateError, KeyPair
 from shared.kit.clock import Clock
+from shared.kit.file_changes import watch_files
 from shared.kit.tls import load_pair, make_server_context
 
 logger = logging.getLogger(__name__)
 
-CHECK_INTERVAL = timedelta(minutes=1)
-"""How often files are read without a notification: network file systems send none."""
 MAX_FILE_BYTES = 1024 * 1024
 
 
@@ -55,7 +54,7 @@ class CertificateFiles:
 
     async def run(self) -> None:
         """Reload when the files change, until cancelled."""
-        async for _ in self._changes():
+        async for _ in watch_files([self._certificate, self._key]):
             # In a thread: the file system may be a network's.
             self._adopt(await asyncio.to_thread(self._try_read))
 
@@ -93,21 +92,6 @@ class CertificateFiles:
                 "until": self.until.isoformat(),
             },
         )
-
-    async def _changes(self) -> AsyncIterator[None]:
-        from watchfiles import awatch  # noqa: PLC0415  # only with certificates in files
-
-        # The directories: a Secret's mount replaces a link in them, not the files.
-        directories = {self._certificate.parent, self._key.parent}
-        async for _ in awatch(
-            *directories,
-            watch_filter=None,
-            recursive=False,
-            yield_on_timeout=True,
-            rust_timeout=int(CHECK_INTERVAL.total_seconds() * 1000),
-            debounce=200,
-        ):
-            yield None
 
     def _try_read(self) -> KeyPair | CertificateError:
         try:

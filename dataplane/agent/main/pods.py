@@ -9,7 +9,6 @@ stops doing so before the Lease expires.
 import asyncio
 import ipaddress
 import logging
-import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +71,9 @@ from dataplane.agent.runtimes.secrets import TaskSecrets
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.secret_managers.choice import open_reader
 from dataplane.agent.settings import KubernetesSettings, Settings
+from shared.kit.certificates import CertificateError
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.trust_file import TrustFile
 from shared.model.reports import LogLink
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,9 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
         heartbeat = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
         caches = _start_informers(kube, plugins, runtime_settings, clock)
         identity = SharedIdentity(settings, kube, runtime_settings.identity_secret, clock)
+        site = _site(settings, runtime_settings, identity, clock)
         async with open_proxy(
-            _site(settings, runtime_settings, identity, clock),
+            site,
             kube=kube,
             pods=caches.pods,
             clock=clock,
@@ -130,6 +132,8 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 services.create_task(heartbeat.run(), name="heartbeat reader")
                 services.create_task(identity.run(), name="identity reader")
                 services.create_task(proxy.run(), name="proxy")
+                if site.trust is not None:
+                    services.create_task(site.trust.run(), name="trusted authorities")
                 if runtime_settings.metrics_listen:
                     server = MetricsServer(runtime_settings.metrics_listen, metrics.render)
                     services.create_task(server.run(), name="metrics")
@@ -313,12 +317,9 @@ def _site(
     ca_file = settings.api_ca_file
     if ca_file is not None:
         try:
-            trust = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:  # SSLError is one
-            raise DialError(
-                f"the CA file {ca_file} holds no certificates that can be read; check "
-                "--ca-file and --public-ca-file"
-            ) from error
+            trust = TrustFile(ca_file)
+        except CertificateError as error:
+            raise DialError(f"{error}; check --ca-file and --public-ca-file") from error
     tokens = AttemptTokens(settings.control_plane, identity, settings.ca_file, clock)
     return Site(
         listen=runtime_settings.proxy_listen,

@@ -1,6 +1,5 @@
 """Construct the API proxy from its parts."""
 
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.blobs.uploads import Uploads
 from shared.kit.clock import Clock
+from shared.kit.trust_file import TrustFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Site:
     secret: Name  # of its certificate authority
     namespaces: str  # template of the namespaces of attempts
     control_plane: str  # http(s)://host:port of the API
-    trust: ssl.SSLContext | None  # of the control plane's certificate; None: the system's
+    trust: TrustFile | None  # of the control plane's certificate; None: the system's
     credential: Credential
     s3: S3Options | None = None  # None: from the environment
 

@@ -5,7 +5,6 @@ A call is forwarded byte for byte, compressed as it was, but for its headers: fe
 the pod's token never; the credential of the caller's attempt is added.
 """
 
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -17,6 +16,7 @@ from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, PodCallRefusedError
 from dataplane.agent.proxy.sockets import open_keepalive_socket
+from shared.kit.trust_file import TrustFile
 
 Credential = Callable[[Caller], Awaitable[Mapping[str, str]]]
 """
@@ -63,21 +63,27 @@ _M = TypeVar("_M", bound=Message)
 class Upstream:
     """Client of the control plane's API, created by :meth:`open`."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, credential: Credential) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        credential: Credential,
+        trust: TrustFile | None = None,
+    ) -> None:
         self._session = session
         self._url = url.rstrip("/")
         self._credential = credential
+        self._trust = trust
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, credential: Credential, *, trust: ssl.SSLContext | None = None
+        cls, url: str, credential: Credential, *, trust: TrustFile | None = None
     ) -> AsyncIterator["Upstream"]:
-        """Open a session; ``url`` is the control plane's; ``trust``: the accepted certificates."""
+        """Open a session; ``url`` is the control plane's; ``trust``: None for the system's."""
         connector = aiohttp.TCPConnector(
             limit=0,  # every pod has its own limits; a shared one could be used up by one pod
             keepalive_timeout=proxy_limits.IDLE_CONNECTION.total_seconds(),
-            ssl=trust or True,
             socket_factory=open_keepalive_socket,
         )
         session = aiohttp.ClientSession(
@@ -88,7 +94,7 @@ class Upstream:
             skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent"],
         )
         async with session:
-            yield cls(session, url, credential)
+            yield cls(session, url, credential, trust)
 
     @asynccontextmanager
     async def send(
@@ -116,6 +122,9 @@ class Upstream:
                 headers={**headers, **credential},
                 timeout=timeout,
                 allow_redirects=False,
+                # For each call, so that it is the current one; connections of the one before are
+                # not used any more.
+                ssl=True if self._trust is None else self._trust.context,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PodCallRefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error

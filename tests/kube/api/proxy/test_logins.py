@@ -33,6 +33,7 @@ from dataplane.agent.runtimes.environment import Endpoint, substitute, system_va
 from dataplane.agent.runtimes.kubernetes.proxy_environment import proxy_environment
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretText, digest_of
+from shared.kit.trust_file import TrustFile
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
@@ -150,7 +151,7 @@ async def stage(
             tmp_path,
             plane.url,
             credential=AttemptCredentials(tokens.find, dict),
-            trust=plane.trust,
+            trust=TrustFile(plane.authority.certificate),
         ) as proxies:
             yield Stage(plane, proxies, database)
     await database.close()

@@ -28,6 +28,7 @@ from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.proxy.upstream import Credential
 from shared.blobs.options import S3Options
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.trust_file import TrustFile
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionId,
@@ -196,7 +197,7 @@ async def world(
     clock: Clock | None = None,
     address: str = "127.0.0.1",
     credential: Credential | None = None,
-    trust: ssl.SSLContext | None = None,
+    trust: TrustFile | None = None,
 ) -> AsyncIterator[World]:
     """Open an API proxy for the length of a block, in a namespace of its own."""
     clock = clock or SystemClock()
