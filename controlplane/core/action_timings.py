@@ -103,6 +103,7 @@ class ActionTimings:
     past: Sequence[PastPendingReason] = ()
     waits_for: ActionKey | None = None  # the equal action that runs first
     cached_from: CacheSource | None = None
+    is_tracked: bool = False  # its program runs it, and reports it
 
 
 def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[BlockedScope]:

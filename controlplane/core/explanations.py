@@ -112,6 +112,8 @@ def _of_now(
         return Explanation(reason=Reason.SIGNAL, message="It waits for a signal.")
     if timings.waits_for is not None:
         return explain_waiter(timings.waits_for)
+    if timings.is_tracked:
+        return _TRACKED
     if timings.dispatch is None:
         return Explanation(reason=Reason.RUNNING, message="It is running.")
     return explain_dispatch(timings.dispatch, pending_reasons, now, ahead=ahead, is_full=is_full)
@@ -181,6 +183,12 @@ _WAITS = Explanation(
 )
 
 
+_TRACKED = Explanation(
+    reason=Reason.RUNNING,
+    message="The program that started its run runs it, and reports it; no cluster does.",
+)
+
+
 _UNREADABLE = Explanation(
     reason=Reason.UNKNOWN,
     message="A later release of Volary wrote it, and this release cannot read it; "
@@ -222,6 +230,9 @@ def _marks(timings: ActionTimings) -> Iterable[_Mark]:
             return
         case ActionType.TASK:
             pass
+    if timings.is_tracked:
+        yield _Mark(timings.created_at, _TRACKED)
+        return
     attempts = sorted(timings.attempts, key=lambda each: each.number)
     dispatch = timings.dispatch
     waiting = dispatch if dispatch is not None and dispatch.cluster is None else None

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Row
 
 from controlplane.core.action_timings import ActionTimings, blocked_scopes
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.critical_path import Span
 from controlplane.core.pending_reasons import BlockedKind, BlockedScope
 from controlplane.store.database import OrgTx
@@ -40,7 +40,7 @@ ORDER BY COALESCE(a.ended_at, :now) DESC, a.created_at, a.name LIMIT :most
 _ACTIONS = statement(f"""
 {given(id="uuid")}
 SELECT a.id, a.name, a.run_id, a.type, a.phase, a.created_at, a.ended_at, a.parent, a.cached_from,
-       COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool
+       r.source, COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool
 FROM n
 CROSS JOIN LATERAL (SELECT * FROM actions a WHERE a.org = n.org AND a.id = n.id LIMIT 1) a
 CROSS JOIN LATERAL (
@@ -123,6 +123,7 @@ async def list_timings(
             attempts=parse_attempts(attempts[key], events[key]),
             dispatch=dispatch,
             cached_from=parse_source(row.cached_from),
+            is_tracked=row.source == RunSource.TRACKED.value,
         )
         timings[key] = made
         scopes |= set(

@@ -16,7 +16,7 @@ from controlplane.core.action_timings import (
     ReturnedLease,
     blocked_scopes,
 )
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.pending_reasons import BlockedKind, BlockedScope
 from controlplane.core.reason_codes import LEASE_RETURNED
 from controlplane.store.database import OrgTx
@@ -55,7 +55,7 @@ _ACTION = statement("""
 SELECT a.id, a.run_id, a.type, a.phase, a.created_at, a.ended_at, a.parent, a.abort_reason,
        a.aborted_by, a.error_code, a.error_kind, a.error_message, a.error_recoverable,
        a.error_uri, COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool,
-       a.cached_from, r.project, r.domain, e.run AS equal_run, e.name AS equal_name
+       a.cached_from, r.project, r.domain, r.source, e.run AS equal_run, e.name AS equal_name
 FROM actions a
 JOIN runs r ON r.org = a.org AND r.run_id = a.run_id
 LEFT JOIN attempts t ON t.org = a.org AND t.action_id = a.id AND t.number = 1
@@ -244,6 +244,7 @@ async def find_timings(
         past=await list_past(tx, where, since=row.created_at, until=row.ended_at or now),
         waits_for=_equal_action(row),
         cached_from=parse_source(row.cached_from),
+        is_tracked=row.source == RunSource.TRACKED.value,
     )
     if not waiting:
         return timings, None

@@ -18,8 +18,11 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow import run_service_pb2 as run_pb
 from flyteidl2.workflow.run_definition_pb2 import ErrorInfo, RunSource
 
+from controlplane.api.convert.keys import parse_run
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.reason_codes import Reason
 from controlplane.loops.timeouts import Timeouts
+from controlplane.usecases.explanations import Explanations
 from shared.kit.clock import SystemClock
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
 from tests.integration.api.requests import (
@@ -420,6 +423,18 @@ async def test_log_of_a_tracked_run_is_where_its_program_runs(api: ApiUnderTest)
     code, message = await refusal(anext(lines))
 
     assert (code, "where its program runs" in message) == (Code.NOT_FOUND, True)
+
+
+async def test_explanation_of_a_tracked_run_names_no_wait_of_a_cluster(api: ApiUnderTest) -> None:
+    await api.tracked.create_run(create_tracked())
+    await reported(api, update(), update("a0", FAILED, version=1), update("a0", attempt=2))
+    caller = Caller(subject=Subject("user:ada"), org=ORG, name="", grants=org_wide(EVERYTHING))
+
+    found = await Explanations(api.database, SystemClock()).run(caller, parse_run(run_id(RUN)))
+
+    assert "no cluster does" in found.root.now.message
+    assert {each.reason for each in found.root.timeline} == {Reason.RUNNING}
+    assert not found.pending
 
 
 async def test_tracked_run_of_a_deployed_task_has_its_spec(api: ApiUnderTest) -> None:

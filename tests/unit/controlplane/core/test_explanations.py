@@ -311,3 +311,24 @@ def test_explanation_covers_conditions_and_traces() -> None:
     assert reasons(text) == [(Reason.SIGNAL, 5)]
     trace = timings(type=ActionType.TRACE, phase=Phase.SUCCEEDED, ended_at=NOW + SECOND)
     assert reasons(explain(trace, {}, NOW + 5 * SECOND)) == [(Reason.RUNNING, 1)]
+
+
+def test_action_of_a_tracked_run_is_run_by_its_program_from_start_to_end() -> None:
+    attempt = AttemptTimings(
+        number=2,
+        cluster="",
+        available_at=NOW + 2 * SECOND,
+        leased_at=NOW + 2 * SECOND,
+        accepted_at=None,
+        ended_at=None,
+    )
+    live = explain(
+        timings(phase=Phase.RUNNING, attempts=[attempt], is_tracked=True), {}, NOW + 5 * SECOND
+    )
+    ended = timings(
+        phase=Phase.SUCCEEDED, attempts=[attempt], is_tracked=True, ended_at=NOW + 3 * SECOND
+    )
+
+    assert "no cluster does" in live.now.message
+    assert reasons(live) == [(Reason.RUNNING, 5)]
+    assert reasons(explain(ended, {}, NOW + 5 * SECOND)) == [(Reason.RUNNING, 3)]
