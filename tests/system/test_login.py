@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
+from controlplane.web.console import is_built
 from scripts.sdk_exits import require_success
 from tests.browsers import chromium, person_at
 from tests.integration.cli.world import Person, finish, read_until
@@ -72,6 +73,28 @@ def test_port_speaks_tls_of_the_made_up_authority_and_refuses_strangers(
         assert answer.status_code == 401
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/readyz")
+
+
+async def test_owner_makes_an_api_key_in_the_console(up: volary.VolaryUp, page: Page) -> None:
+    """The console calls the API by the browser's session; a key's secret is shown once."""
+    if not is_built():
+        pytest.skip("the console is not built; make console builds it")
+    await page.goto(f"https://{up.endpoint}/v2/admin/members")
+    await expect(page.get_by_role("row").filter(has_text="owner").first).to_be_visible()
+    await expect(page.get_by_text("Nobody logs in here")).to_be_hidden()
+
+    await page.goto(f"https://{up.endpoint}/v2/admin/api-keys")
+    await page.get_by_role("button", name="Create a service account").first.click()
+    await page.get_by_label("Name").fill("ci")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await page.get_by_role("button", name="Create a key of ci").click()
+    await page.get_by_label("Name").fill("nightly")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    dialog = page.get_by_role("dialog", name="The key nightly")
+    await expect(dialog.get_by_text("export FLYTE_API_KEY=")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(page.get_by_role("row").filter(has_text="nightly")).to_be_visible()
+    await expect(page.get_by_text("export FLYTE_API_KEY=")).to_be_hidden()
 
 
 async def test_owner_runs_a_workflow_that_the_browser_allowed(

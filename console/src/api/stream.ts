@@ -64,10 +64,16 @@ export class Live<Message, State> {
       if (document.hidden) this.#sleepTimer = setTimeout(() => this.#sleep(), HIDDEN_FOR);
       else if (this.#shown.state.kind === "asleep") void this.#run();
     };
+    // A network that is back is a better sign than the next attempt.
+    const onNetwork = () => {
+      if (this.#shown.state.kind === "reconnecting") void this.#run();
+    };
     document.addEventListener("visibilitychange", onVisibility);
+    window.addEventListener("online", onNetwork);
     void this.#run();
     return () => {
       document.removeEventListener("visibilitychange", onVisibility);
+      window.removeEventListener("online", onNetwork);
       clearTimeout(this.#sleepTimer);
       cancelAnimationFrame(this.#frame);
       this.#abort?.abort();

@@ -35,7 +35,7 @@ describe("bars", () => {
       kind: "task",
       phase: "queued",
       enqueuedAt: at(1000),
-      reason: "no_slots",
+      reason: "no_credit",
     });
     expect(barOf(row, 5000)).toMatchObject({
       isOpen: true,

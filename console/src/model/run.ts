@@ -20,28 +20,36 @@ export function sortCounts(
   return new Map([...counts].sort(([a], [b]) => lookOf(a).rank - lookOf(b).rank));
 }
 
-/** What a reason code of docs/operations.md is about: a letter for bars, and a shade. */
-export type ReasonLook = { letter: string; shade: number };
+/** What a reason code of docs/operations.md is about: a letter for bars, a shade, and a few words. */
+export type ReasonLook = { letter: string; shade: number; words: string };
 
-const REASONS: readonly (readonly [RegExp, ReasonLook])[] = [
-  [/cluster|silent|pool/, { letter: "C", shade: 1 }],
-  [/slot|credit|capacity/, { letter: "S", shade: 2 }],
-  [/queue|concurrency|limit/, { letter: "Q", shade: 3 }],
-  [/fair|turn|other/, { letter: "F", shade: 4 }],
-  [/backoff|retry/, { letter: "B", shade: 5 }],
-  [/image|pull|init/, { letter: "I", shade: 6 }],
-  [/schedul|node|resource/, { letter: "U", shade: 7 }],
-];
+const REASONS: Readonly<Record<string, readonly [letter: string, shade: number, words: string]>> = {
+  accepted_not_started: ["", 6, "starting"],
+  backoff: ["B", 5, "backoff before a retry"],
+  cluster_silent: ["C", 1, "its cluster is silent"],
+  deadlock: ["Q", 3, "limits that wait for each other"],
+  equal_action: ["", 4, "an equal action runs"],
+  fairness: ["F", 4, "other runs' turns"],
+  image: ["I", 6, "pulling an image"],
+  initializing: ["", 6, "initializing"],
+  leased_not_accepted: ["", 6, "on its way to a cluster"],
+  no_cluster: ["C", 1, "no cluster takes work"],
+  no_credit: ["S", 2, "no free slot"],
+  queue_full: ["Q", 3, "a full queue"],
+  queue_limit: ["Q", 3, "a limit of its queue"],
+  run_limit: ["Q", 3, "a limit of its run"],
+  signal: ["", 7, "an answer"],
+  stopping: ["", 7, "stopping"],
+  storing_inputs: ["", 6, "storing its inputs"],
+  unschedulable: ["U", 7, "no node for it"],
+  waiting_for_resources: ["U", 7, "resources of its cluster"],
+};
 
 export function lookOfReason(reason: string): ReasonLook {
-  return REASONS.find(([pattern]) => pattern.test(reason))?.[1] ?? { letter: "", shade: 0 };
+  const [letter, shade, words] = REASONS[reason] ?? ["", 0, reason.replaceAll("_", " ")];
+  return { letter, shade, words };
 }
 
-/** Masks what differs between failures of one kind: numbers, hashes, quoted names. */
-export function maskMessage(message: string): string {
-  return message
-    .split("\n", 1)[0]!
-    .replace(/\b[0-9a-f]{8,}\b/gi, "#")
-    .replace(/\d+(\.\d+)?/g, "#")
-    .slice(0, 200);
+export function wordsOfReason(reason: string): string {
+  return lookOfReason(reason).words;
 }

@@ -5,13 +5,13 @@ import { runs } from "../api/clients";
 import { serverClock } from "../api/server";
 import { useLive } from "../api/stream";
 import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
-import { type Run, RunSource } from "../gen/flyteidl2/workflow/run_definition_pb";
+import type { Run } from "../gen/flyteidl2/workflow/run_definition_pb";
 import type { ListRunsResponse, WatchRunsResponse } from "../gen/flyteidl2/workflow/run_service_pb";
-import { isTerminal, lookOf, PHASE_BY_NAME, PHASES } from "../model/phases";
+import { lookOf, PHASE_BY_NAME, PHASES } from "../model/phases";
 import { wordOfPhase } from "../model/run";
-import { formatDuration, msOf, parseSince } from "../model/time";
+import { msOf, parseSince } from "../model/time";
 import { oneOf, someOf, text } from "../model/url";
-import { Ago, Command, Name, Phase, Tag, To, Took } from "../parts/basics";
+import { Ago, Command, Name, Phase, To } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
 import { Field } from "../parts/Field";
 import { Page } from "../parts/Page";
@@ -21,6 +21,7 @@ import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
 import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
+import { byOf, Labels, nameOf, RunTook, sourceOf, TaskName } from "./runs/cells";
 
 const PAGE = 50;
 const SINCE = ["", "1h", "24h", "7d", "30d"] as const;
@@ -177,10 +178,6 @@ export default function Runs() {
 const NO_FILTERS = { phase: [], q: "", task: "", by: "", label: "", since: "" as const };
 type Values = ReturnType<typeof useUrl<typeof URL_STATE>>["values"];
 
-export function nameOf(run: Run): string {
-  return run.action?.id?.run?.name ?? "";
-}
-
 function toggled(set: ReadonlySet<string>, name: string): ReadonlySet<string> {
   const next = new Set(set);
   if (!next.delete(name)) next.add(name);
@@ -330,76 +327,6 @@ function Filters(props: {
         </button>
       )}
     </search>
-  );
-}
-
-function TaskName({ run, place }: { run: Run; place: Place }) {
-  const spec = run.action?.metadata?.spec;
-  if (spec?.case !== "task") return null;
-  const name = spec.value.id?.name ?? "";
-  return <To to={placePath(place, `tasks/${encodeURIComponent(name)}`)}>{name}</To>;
-}
-
-function RunTook({ run }: { run: Run }) {
-  const status = run.action?.status;
-  if (status === undefined) return null;
-  if (status.durationMs !== undefined && isTerminal(status.phase)) {
-    return <span className="num">{formatDuration(Number(status.durationMs))}</span>;
-  }
-  return <Took from={msOf(status.startTime)} until={msOf(status.endTime)} />;
-}
-
-export function byOf(run: Run): string {
-  const principal = run.action?.metadata?.executedBy?.principal;
-  if (principal?.case === "user")
-    return principal.value.spec?.email || principal.value.id?.subject || "";
-  if (principal?.case === "application")
-    return principal.value.spec?.name || principal.value.id?.subject || "";
-  return "";
-}
-
-const SOURCES: Partial<Record<RunSource, string>> = {
-  [RunSource.WEB]: "console",
-  [RunSource.CLI]: "cli",
-  [RunSource.SCHEDULE_TRIGGER]: "schedule",
-  [RunSource.ARTIFACT_TRIGGER]: "artifact",
-  [RunSource.TRACKED]: "tracked",
-};
-
-function sourceOf(run: Run) {
-  const { metadata } = run.action ?? {};
-  const words = SOURCES[metadata?.source ?? RunSource.UNSPECIFIED] ?? "";
-  return metadata?.triggerName ? `${words} ${metadata.triggerName}` : words;
-}
-
-function Labels({ run, choose }: { run: Run; choose: (label: string) => void }) {
-  const entries = Object.entries(run.labels);
-  return (
-    <span className="tags">
-      {entries.slice(0, 3).map(([key, value]) => (
-        <button
-          key={key}
-          type="button"
-          className="tag-button"
-          onClick={() => choose(`${key}=${value}`)}
-        >
-          <Tag>
-            {key}={value}
-          </Tag>
-        </button>
-      ))}
-      {entries.length > 3 && (
-        <span
-          className="quiet"
-          title={entries
-            .map(([key, value]) => `${key}=${value}`)
-            .slice(3, 60)
-            .join("\n")}
-        >
-          +{entries.length - 3}
-        </span>
-      )}
-    </span>
   );
 }
 

@@ -47,6 +47,8 @@ export function Tabs<Id extends string>(props: {
       <div
         id="tab-pane"
         role="tabpanel"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls by the keyboard
+        tabIndex={0}
         aria-labelledby={`tab-${props.chosen}`}
         className="tab-pane"
       >

@@ -157,6 +157,8 @@ export function Tag({ children }: { children: ReactNode }) {
   return <span className="tag">{children}</span>;
 }
 
+const FIELDS = ".dialog-body > :not(header) :is(input, select, textarea, button)";
+
 /**
  * A dialog of the browser: it keeps the focus inside and gives it back, and Escape closes it.
  *
@@ -173,6 +175,8 @@ export function Dialog(props: {
     const dialog = ref.current;
     const before = document.activeElement;
     dialog?.showModal();
+    // By itself it would choose the button that closes it.
+    dialog?.querySelector<HTMLElement>(FIELDS)?.focus();
     return () => {
       dialog?.close();
       if (before instanceof HTMLElement) before.focus();

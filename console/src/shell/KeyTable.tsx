@@ -18,7 +18,7 @@ export function KeyTable({ onClose }: { onClose: () => void }) {
           {activeKeys().map((each) => (
             <tr key={each.key}>
               <td>
-                <kbd>{each.key.replace("+", " ").replace(/ k$/, " K")}</kbd>
+                <kbd>{each.key.replace("Ctrl+k", "Ctrl K")}</kbd>
               </td>
               <td>{each.does}</td>
             </tr>

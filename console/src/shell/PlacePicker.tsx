@@ -1,40 +1,12 @@
-import { useNavigate, useRouterState } from "@tanstack/react-router";
-import { useState } from "react";
-import { rank } from "../model/fuzzy";
-import { Dialog } from "../parts/basics";
-import { Combobox } from "../parts/Combobox";
+import { lazy, Suspense, useState } from "react";
 import { Icon } from "../parts/icons";
-import { usePreferences } from "./preferences";
-import { useProjects } from "./session";
-import { type Place, placePath } from "./url";
+import type { Place } from "./url";
 
-/** Project and domain in one field: recent ones first, others by typing. */
+const PlaceDialog = lazy(async () => ({ default: (await import("./PlaceDialog")).PlaceDialog }));
+
+/** The project and domain that one is in, and the way to another. */
 export function PlacePicker({ place }: { place: Place }) {
   const [open, setOpen] = useState(false);
-  const [query, setQuery] = useState("");
-  const projects = useProjects();
-  const { recentPlaces } = usePreferences();
-  const navigate = useNavigate();
-  const path = useRouterState({ select: (state) => state.location.pathname });
-
-  const all = (projects.data ?? []).flatMap((project) =>
-    project.domains.map((domain) => ({ project: project.id, domain: domain.id })),
-  );
-  const isKnown = (one: Place) =>
-    all.some((each) => each.project === one.project && each.domain === one.domain);
-  const recent = recentPlaces.filter(isKnown);
-  const others = all.filter(
-    (one) => !recent.some((each) => each.project === one.project && each.domain === one.domain),
-  );
-  const found = rank(query, [...recent, ...others], nameOf, 50);
-
-  const go = (to: Place) => {
-    setOpen(false);
-    setQuery("");
-    // The same list of the other project; a page of one thing has none there.
-    const noun = /^\/v2\/domain\/[^/]+\/project\/[^/]+\/([^/]+)/.exec(path)?.[1] ?? "runs";
-    void navigate({ to: placePath(to, noun) });
-  };
   return (
     <>
       <button
@@ -42,7 +14,7 @@ export function PlacePicker({ place }: { place: Place }) {
         className="place"
         aria-haspopup="dialog"
         onClick={() => setOpen(true)}
-        title={nameOf(place)}
+        title={`${place.project} / ${place.domain}`}
       >
         <Icon name="artifacts" />
         <span className="rail-label place-label">
@@ -51,26 +23,10 @@ export function PlacePicker({ place }: { place: Place }) {
         </span>
       </button>
       {open && (
-        <Dialog title="Project and domain" className="palette" onClose={() => setOpen(false)}>
-          <Combobox
-            label="Project and domain"
-            placeholder="Type to find a project"
-            query={query}
-            onQuery={setQuery}
-            note={projects.isPending ? "Loading the projects …" : undefined}
-            options={found.map((one) => ({
-              id: nameOf(one),
-              label: nameOf(one),
-              group: recent.includes(one) ? "recent" : undefined,
-              run: () => go(one),
-            }))}
-          />
-        </Dialog>
+        <Suspense>
+          <PlaceDialog onClose={() => setOpen(false)} />
+        </Suspense>
       )}
     </>
   );
-}
-
-function nameOf(place: Place): string {
-  return `${place.project} / ${place.domain}`;
 }

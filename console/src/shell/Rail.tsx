@@ -18,7 +18,7 @@ export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: ()
   return (
     <nav className="rail" aria-label="Main">
       <div className="rail-top">
-        <Link to="/v2" className="brand" aria-label="Volary: home">
+        <Link to="/v2" className="brand" title="Home">
           <img src={logo} alt="" width="24" height="24" />
           <span className="rail-label">{org.data?.displayName || org.data?.name || "Volary"}</span>
         </Link>

@@ -39,6 +39,11 @@ export function Shell() {
     { key: "?", does: "show the keys", run: () => setOpen("keys") },
   ]);
 
+  useEffect(() => {
+    // It should be there when it is asked for: what one types next belongs into its field.
+    const timer = setTimeout(() => void import("./Palette"), 1500);
+    return () => clearTimeout(timer);
+  }, []);
   useExpiry(() => setExpired(true));
   // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the menu
   useEffect(() => setOpen(undefined), [path]);
@@ -89,9 +94,9 @@ export function Shell() {
 
 function AnonymousBanner() {
   return (
-    <p className="banner">
+    <aside className="banner" aria-label="Logins">
       <Icon name="link" /> Nobody logs in here: everyone who reaches this address may do anything.
-    </p>
+    </aside>
   );
 }
 
@@ -99,12 +104,12 @@ function NewRelease() {
   const changed = useSyncExternalStore(release.subscribe, release.hasChanged);
   if (!changed) return null;
   return (
-    <p className="banner" role="status">
+    <aside className="banner" aria-label="Release">
       A new version of the console is there.{" "}
       <button type="button" className="small" onClick={() => location.reload()}>
         Load it
       </button>
-    </p>
+    </aside>
   );
 }
 

@@ -1,4 +1,4 @@
-"""One ``volary up --login`` with the built console, and a browser whose person is its owner."""
+"""People at the console: the owner of a stack with logins, and visitors of the shared one, which has none."""
 
 import fcntl
 import re
@@ -15,6 +15,8 @@ from playwright.async_api import Page, Request, expect
 from scripts.console import BUILT, CONSOLE, ROOT
 from tests.browsers import Person, chromium, person_at
 from tests.servers import volary
+from tests.system.console.visitor import Visitor, visit
+from tests.system.stack import Stack
 
 _SOURCES = ("src", "index.html", "package.json", "package-lock.json", "vite.config.ts")
 
@@ -104,3 +106,17 @@ def _fault(request: Request) -> list[str]:
 @pytest.fixture(scope="session")
 def owner(control_plane: volary.VolaryUp) -> Owner:
     return Owner(control_plane)
+
+
+@pytest.fixture
+async def visitor(built_console: Path, stack: Stack, tmp_path: Path) -> AsyncIterator[Visitor]:
+    """
+    A person at the console of the shared stack.
+
+    When they leave, the browser must not have reported an error: of a policy, of a script, of a
+    request.
+    """
+    del built_console  # before the stack starts: it reads the files then
+    async with chromium() as browser, visit(browser, stack.url, tmp_path) as visitor:
+        yield visitor
+        assert visitor.faults == []

@@ -9,7 +9,7 @@ import { readValue } from "../../model/values";
 import { Failure } from "../../parts/Confirm";
 import { ValueView } from "../../parts/ValueView";
 import type { Place } from "../../shell/url";
-import { actionId } from "./Data";
+import { actionId } from "./ids";
 
 /** The question that a run waits for, with a field of its type; later, the answer and who gave it. */
 export function Condition(props: {

@@ -12,12 +12,9 @@ import { Empty, Loaded } from "../../parts/states";
 import { JsonTree, NamedValues } from "../../parts/ValueView";
 import { usePreferences } from "../../shell/preferences";
 import type { Place } from "../../shell/url";
+import { actionId } from "./ids";
 
 export const data = client(DataProxyService);
-
-export function actionId(place: Place, run: string, name: string) {
-  return { run: { org: "", project: place.project, domain: place.domain, name: run }, name };
-}
 
 /** Inputs and outputs, by name. */
 export function InOut(props: { place: Place; run: string; action: string; phase: number }) {

@@ -1,24 +1,31 @@
 import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
 import { runs } from "../../api/clients";
 import type { ActionDetails } from "../../gen/flyteidl2/workflow/run_definition_pb";
 import { isTerminal } from "../../model/phases";
-import { Boundary, Loaded } from "../../parts/states";
+import { Boundary, Loaded, Skeleton } from "../../parts/states";
 import { type Tab, Tabs } from "../../parts/Tabs";
 import { useKeys } from "../../shell/keys";
 import type { Place } from "../../shell/url";
-import { Condition } from "./Condition";
-import { actionId, Events, InOut, Report, Spec } from "./Data";
-import { Logs } from "./Logs";
+import { actionId } from "./ids";
 import { Summary, Why } from "./Summary";
+import type { TabId } from "./tabs";
 
-export const TABS = ["summary", "logs", "data", "report", "events", "why", "spec"] as const;
-export type TabId = (typeof TABS)[number];
+// What a tab needs is loaded with it: the first visit of a run needs its summary alone.
+const Attempts = lazy(async () => ({ default: (await import("./Analysis")).Attempts }));
+const Condition = lazy(async () => ({ default: (await import("./Condition")).Condition }));
+const Logs = lazy(async () => ({ default: (await import("./Logs")).Logs }));
+const InOut = lazy(async () => ({ default: (await import("./Data")).InOut }));
+const Report = lazy(async () => ({ default: (await import("./Data")).Report }));
+const Events = lazy(async () => ({ default: (await import("./Data")).Events }));
+const Spec = lazy(async () => ({ default: (await import("./Data")).Spec }));
 
 const NAMES: readonly Tab<TabId>[] = [
   { id: "summary", name: "Summary" },
   { id: "logs", name: "Logs" },
   { id: "data", name: "In / Out" },
   { id: "report", name: "Report" },
+  { id: "attempts", name: "Attempts" },
   { id: "events", name: "Events" },
   { id: "why", name: "Why" },
   { id: "spec", name: "Spec" },
@@ -101,51 +108,57 @@ export function Details(props: {
           name={NAMES.find(({ id }) => id === props.tab)?.name ?? ""}
           reset={`${action}${props.tab}`}
         >
-          <Loaded query={query}>
-            {(details) => {
-              const phase = details.status?.phase ?? 0;
-              const isOver = isTerminal(phase);
-              switch (props.tab) {
-                case "summary":
-                  return (
-                    <>
-                      {details.spec.case === "condition" && (
-                        <Condition place={place} run={run} action={action} details={details} />
-                      )}
-                      <Summary
+          <Suspense fallback={<Skeleton />}>
+            <Loaded query={query}>
+              {(details) => {
+                const phase = details.status?.phase ?? 0;
+                const isOver = isTerminal(phase);
+                switch (props.tab) {
+                  case "summary":
+                    return (
+                      <>
+                        {details.spec.case === "condition" && (
+                          <Condition place={place} run={run} action={action} details={details} />
+                        )}
+                        <Summary
+                          place={place}
+                          run={run}
+                          details={details}
+                          chooseAttempt={(number) => props.set({ attempt: number, tab: "logs" })}
+                        />
+                      </>
+                    );
+                  case "logs":
+                    return (
+                      <Logs
+                        key={`${action}/${attempt}`}
                         place={place}
                         run={run}
-                        details={details}
-                        chooseAttempt={(number) => props.set({ attempt: number, tab: "logs" })}
+                        action={action}
+                        attempt={attempt}
+                        line={props.line}
+                        isOver={isOver || attempt < last}
+                        onLine={(line) => props.set({ line })}
                       />
-                    </>
-                  );
-                case "logs":
-                  return (
-                    <Logs
-                      key={`${action}/${attempt}`}
-                      place={place}
-                      run={run}
-                      action={action}
-                      attempt={attempt}
-                      line={props.line}
-                      isOver={isOver || attempt < last}
-                      onLine={(line) => props.set({ line })}
-                    />
-                  );
-                case "data":
-                  return <InOut place={place} run={run} action={action} phase={phase} />;
-                case "report":
-                  return <Report place={place} run={run} action={action} attempt={attempt} />;
-                case "events":
-                  return <Events details={details} />;
-                case "why":
-                  return <Why place={place} run={run} action={action} isOver={isOver} />;
-                case "spec":
-                  return <Spec details={details} />;
-              }
-            }}
-          </Loaded>
+                    );
+                  case "data":
+                    return <InOut place={place} run={run} action={action} phase={phase} />;
+                  case "report":
+                    return <Report place={place} run={run} action={action} attempt={attempt} />;
+                  case "attempts":
+                    return (
+                      <Attempts place={place} run={run} action={action} changed={props.changed} />
+                    );
+                  case "events":
+                    return <Events details={details} />;
+                  case "why":
+                    return <Why place={place} run={run} action={action} isOver={isOver} />;
+                  case "spec":
+                    return <Spec details={details} />;
+                }
+              }}
+            </Loaded>
+          </Suspense>
         </Boundary>
       </Tabs>
     </section>

@@ -1,24 +1,25 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { keepPreviousData, useMutation, useQueries, useQuery } from "@tanstack/react-query";
+import { useDeferredValue, useEffect, useState } from "react";
+import { client } from "../../api/clients";
+import { problemOf } from "../../api/errors";
 import { useLive } from "../../api/stream";
 import { LogLineOriginator } from "../../gen/flyteidl2/logs/dataplane/payload_pb";
-import { parseAnsi, splitLinks, stripAnsi } from "../../model/ansi";
-import { formatInstant, msOf } from "../../model/time";
+import { type LogLine as Line, LogService } from "../../gen/shared/idl/platform/v1/log_pb";
+import { stripAnsi } from "../../model/ansi";
+import { msOf } from "../../model/time";
 import { Copy } from "../../parts/basics";
-import { Empty, Light, Trouble } from "../../parts/states";
-import { useKeys } from "../../shell/keys";
-import { usePreferences } from "../../shell/preferences";
+import { Empty, Light, Skeleton, Trouble } from "../../parts/states";
 import type { Place } from "../../shell/url";
-import { actionId, data } from "./Data";
+import { data } from "./Data";
+import { actionId } from "./ids";
+import { type LogLine, LogView, type Matches, save } from "./LogView";
 
-type LogLine = { number: number; at: number | undefined; text: string; isSystem: boolean };
-type Log = { lines: LogLine[]; count: number };
+const logs = client(LogService);
+const PAGE = 500; // lines that are read at once
+const MOST_LIVE = 20_000; // lines of a live log in memory; the first ones go
+const MOST_SAVED = 1_000_000;
 
-const MOST_LINES = 20_000; // in memory; the first ones go
-const LONG = 10_000; // characters of a line that are shown at first
-
-/** The log of an attempt: follows its end, finds in all lines that are kept, links to a line. */
-export function Logs(props: {
+type LogProps = {
   place: Place;
   run: string;
   action: string;
@@ -26,138 +27,228 @@ export function Logs(props: {
   line: number;
   isOver: boolean;
   onLine: (line: number) => void;
-}) {
+};
+
+/** The log of an attempt: as it grows while the attempt runs, and in pages once it has ended. */
+export function Logs(props: LogProps) {
+  return props.isOver ? <StoredLog {...props} /> : <LiveLog {...props} />;
+}
+
+function Nothing() {
+  return (
+    <Empty title="There is no log of this attempt">
+      <p>It has not started, or its log is gone.</p>
+    </Empty>
+  );
+}
+
+/** A whole log of any length: its end at first, and the pages that are looked at. */
+function StoredLog(props: LogProps) {
   const { place, run, action, attempt } = props;
-  const [follow, setFollow] = useState(props.line === 0);
+  const key = [place.project, place.domain, run, action, attempt];
+  const at = { ...place, run, action, attempt };
   const [find, setFind] = useState("");
-  const [wrap, setWrap] = useState(false);
-  const [times, setTimes] = useState(false);
-  const [current, setCurrent] = useState(0);
-  const findBox = useRef<HTMLInputElement>(null);
+  const [shown, setShown] = useState<readonly number[]>([]);
+  const end = useQuery({
+    queryKey: ["log end", ...key],
+    retry: false,
+    queryFn: async ({ signal }) => {
+      const answer = await logs.readLines({ ...at, limit: PAGE }, { signal });
+      const last = answer.lines.at(-1)?.number ?? 0n;
+      return { count: Number(answer.lineCount ?? last), isWhole: answer.complete };
+    },
+    // The log of an attempt that has just ended is still on its way to the bucket.
+    refetchInterval: (query) => (query.state.data?.isWhole === false ? 2000 : false),
+  });
+  const count = end.data?.count ?? 0;
+  const pages = useQueries({
+    queries: shown.map((page) => ({
+      queryKey: ["log page", ...key, page, end.data?.isWhole, Math.min(count, (page + 1) * PAGE)],
+      enabled: count > 0,
+      queryFn: ({ signal }: { signal: AbortSignal }) => readPage(at, page, count, signal),
+    })),
+  });
+  const lines = new Map<number, LogLine>();
+  for (const page of pages) for (const line of page.data ?? []) lines.set(line.number, line);
+  const matches = useSearch(at, key, find);
+  const download = useMutation({
+    mutationFn: async () => save(`${run}-${action}-${attempt}.log`, await readAll(at, count)),
+  });
+  if (end.isPending) return <Skeleton />;
+  if (end.isError) {
+    const problem = problemOf(end.error);
+    return problem.kind === "missing" ? (
+      <Nothing />
+    ) : (
+      <Trouble problem={problem} retry={() => void end.refetch()} />
+    );
+  }
+  return (
+    <LogView
+      count={count}
+      first={1}
+      lineAt={(index) => lines.get(index + 1)}
+      onShow={(from, until) => {
+        const [first, last] = [Math.floor(from / PAGE), Math.floor(until / PAGE)];
+        if (shown[0] !== first || shown.at(-1) !== last) {
+          setShown(Array.from({ length: last - first + 1 }, (_, index) => first + index));
+        }
+      }}
+      find={find}
+      onFind={setFind}
+      matches={matches}
+      marked={props.line}
+      onLine={props.onLine}
+      canFollow={false}
+      none="It has written nothing."
+    >
+      <button
+        type="button"
+        className="small"
+        disabled={download.isPending}
+        onClick={() => download.mutate()}
+      >
+        {download.isPending ? "Reading …" : "Download"}
+      </button>
+      <span className="quiet num">
+        {count.toLocaleString("en")} {count === 1 ? "line" : "lines"}
+      </span>
+    </LogView>
+  );
+}
+
+type Where = { project: string; domain: string; run: string; action: string; attempt: number };
+
+/** Reads one page; an answer may end early, so it asks until the page is whole. */
+async function readPage(
+  at: Where,
+  page: number,
+  count: number,
+  signal?: AbortSignal,
+): Promise<LogLine[]> {
+  const found: LogLine[] = [];
+  const last = Math.min(count, (page + 1) * PAGE);
+  for (let next = page * PAGE + 1; next <= last; ) {
+    const request = { ...at, firstLine: BigInt(next), limit: last - next + 1 };
+    const answer = await logs.readLines(request, { signal });
+    if (answer.lines.length === 0) break;
+    found.push(...answer.lines.map(parseLine));
+    next = found.at(-1)!.number + 1;
+  }
+  return found;
+}
+
+async function readAll(at: Where, count: number): Promise<string[]> {
+  const parts: string[] = [];
+  for (let page = 0; page * PAGE < Math.min(count, MOST_SAVED); page++) {
+    const lines = await readPage(at, page, count);
+    parts.push(...lines.map((line) => `${stripAnsi(line.text)}\n`));
+  }
+  return parts;
+}
+
+function parseLine(line: Line): LogLine {
+  return {
+    number: Number(line.number),
+    at: msOf(line.loggedAt),
+    text: line.text,
+    isSystem: line.system,
+    level: line.level,
+  };
+}
+
+/** Searches the whole log on the server, a moment after the last key. */
+function useSearch(at: Where, key: readonly unknown[], find: string): Matches {
+  const [settled, setSettled] = useState(find);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(find), 250);
+    return () => clearTimeout(timer);
+  }, [find]);
+  const regex = /^\/(.+)\/(i?)$/.exec(settled);
+  const query = useQuery({
+    queryKey: ["log search", ...key, settled],
+    enabled: settled !== "",
+    retry: false,
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      logs.searchLines(
+        {
+          ...at,
+          pattern: regex?.[1] ?? settled,
+          regex: regex !== null,
+          caseSensitive: regex !== null && regex[2] === "",
+          limit: 1000,
+        },
+        { signal },
+      ),
+  });
+  if (settled === "") return { lines: [], words: "" };
+  if (query.isError) return { lines: [], words: problemOf(query.error).message };
+  if (query.data === undefined) return { lines: [], words: "searching …" };
+  const count = Number(query.data.matchCount).toLocaleString("en");
+  return {
+    lines: query.data.lines.filter((line) => line.matches).map((line) => Number(line.number)),
+    words: query.data.countExact ? count : `${count} or more`,
+  };
+}
+
+type Kept = { lines: LogLine[]; count: number };
+
+/** The log of an attempt that runs, from its first line on, as it grows. */
+function LiveLog(props: LogProps) {
+  const { place, run, action, attempt } = props;
+  const [find, setFind] = useState("");
   const key = `log ${place.project}/${place.domain}/${run}/${action}/${attempt}`;
-  const shown = useLive<Awaited<ReturnType<typeof nextLines>>, Log>(key, key, () => ({
+  const live = useLive<Batch, Kept>(key, key, () => ({
     open: async function* (signal) {
       const request = { actionId: actionId(place, run, action), attempt };
-      for await (const message of data.tailLogs(request, { signal })) yield nextLines(message);
+      for await (const message of data.tailLogs(request, { signal })) yield batchOf(message);
     },
     empty: () => ({ lines: [], count: 0 }),
     fold: append,
-    isOver: () => props.isOver,
   }));
-  const log = shown.value ?? { lines: [], count: 0 };
+  const log = live.value ?? { lines: [], count: 0 };
   const wanted = useDeferredValue(find);
-  const matches = useMemo(() => findIn(log.lines, wanted), [log.lines, wanted]);
-  const shownMatch = matches.lines[Math.min(current, matches.lines.length - 1)];
-  const step = (by: number) => {
-    if (matches.lines.length === 0) return;
-    setFollow(false);
-    setCurrent((at) => (at + by + matches.lines.length) % matches.lines.length);
-  };
-  useKeys([
-    { key: "/", does: "find in the log", run: () => findBox.current?.focus() },
-    { key: "n", does: "next match in the log", run: () => step(1) },
-    { key: "N", does: "previous match in the log", run: () => step(-1) },
-    { key: "f", does: "follow the log's end", run: () => setFollow(!follow) },
-  ]);
-
-  if (shown.state.kind === "stopped" && log.lines.length === 0) {
-    const { problem } = shown.state;
-    if (problem.kind === "missing") {
-      return (
-        <Empty title="There is no log of this attempt">
-          {<p>It has not started, or its log is gone.</p>}
-        </Empty>
-      );
-    }
-    return <Trouble problem={problem} />;
+  const text = () => log.lines.map((line) => stripAnsi(line.text)).join("\n");
+  if (live.state.kind === "stopped" && log.lines.length === 0) {
+    const { problem } = live.state;
+    return problem.kind === "missing" ? <Nothing /> : <Trouble problem={problem} />;
   }
+  const first = log.lines[0]?.number ?? 1;
   return (
-    <div className="log">
-      <div className="log-bar">
-        <input
-          ref={findBox}
-          type="search"
-          placeholder="Find, or /regex/"
-          aria-label="Find in the log"
-          value={find}
-          onChange={(event) => {
-            setFind(event.target.value);
-            setCurrent(0);
-            setFollow(false);
-          }}
-          onKeyDown={(event) => {
-            if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
-          }}
-        />
-        {find !== "" && (
-          <span className="quiet num" role="status">
-            {matches.error ??
-              `${matches.lines.length === 0 ? 0 : Math.min(current, matches.lines.length - 1) + 1} of ${matches.lines.length.toLocaleString("en")}`}
-          </span>
-        )}
-        <Toggle on={follow} set={setFollow} name="Follow" />
-        <Toggle on={wrap} set={setWrap} name="Wrap" />
-        <Toggle on={times} set={setTimes} name="Times" />
-        <Copy text={log.lines.map((line) => stripAnsi(line.text)).join("\n")} label="Copy all" />
-        <Download log={log} name={`${run}-${action}-${attempt}.log`} />
-        <Light state={shown.state} />
-      </div>
-      {log.lines.length === 0 ? (
-        <p className="quiet log-none">
-          {shown.state.kind === "ended"
-            ? "It has written nothing."
-            : "No line yet. New ones appear here."}
-        </p>
-      ) : (
-        <Lines
-          log={log}
-          follow={follow}
-          stopFollowing={() => setFollow(false)}
-          wrap={wrap}
-          times={times}
-          marked={props.line}
-          matches={matches.set}
-          reveal={shownMatch ?? (props.line > 0 ? props.line : undefined)}
-          onLine={props.onLine}
-        />
-      )}
-    </div>
-  );
-}
-
-function Toggle(props: { on: boolean; set: (on: boolean) => void; name: string }) {
-  return (
-    <button
-      type="button"
-      className="small chip"
-      aria-pressed={props.on}
-      onClick={() => props.set(!props.on)}
+    <LogView
+      count={log.lines.length}
+      first={first}
+      lineAt={(index) => log.lines[index]}
+      find={find}
+      onFind={setFind}
+      matches={findIn(log.lines, wanted)}
+      marked={props.line}
+      onLine={props.onLine}
+      canFollow
+      none="No line yet. New ones appear here."
+      note={
+        first > 1
+          ? `The first ${(first - 1).toLocaleString("en")} lines are not kept while it runs.`
+          : undefined
+      }
     >
-      {props.name}
-    </button>
+      <Copy text={text()} label="Copy all" />
+      <button
+        type="button"
+        className="small"
+        onClick={() => save(`${run}-${action}-${attempt}.log`, [text()])}
+      >
+        Download
+      </button>
+      <Light state={live.state} />
+    </LogView>
   );
 }
 
-function Download({ log, name }: { log: Log; name: string }) {
-  const save = () => {
-    const text = log.lines.map((line) => stripAnsi(line.text)).join("\n");
-    const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = name;
-    link.click();
-    URL.revokeObjectURL(url);
-  };
-  return (
-    <button type="button" className="small" onClick={save}>
-      Download
-    </button>
-  );
-}
+type Batch = Omit<LogLine, "number">[];
 
-type Batch = { at: number | undefined; text: string; isSystem: boolean }[];
-
-function nextLines(message: {
+function batchOf(message: {
   logs: {
     lines: {
       timestamp?: Parameters<typeof msOf>[0];
@@ -175,15 +266,13 @@ function nextLines(message: {
   );
 }
 
-function append(log: Log, batch: Batch): Log {
+function append(log: Kept, batch: Batch): Kept {
   const added = batch.map((line, index) => ({ ...line, number: log.count + index + 1 }));
-  return { lines: [...log.lines, ...added].slice(-MOST_LINES), count: log.count + batch.length };
+  return { lines: [...log.lines, ...added].slice(-MOST_LIVE), count: log.count + batch.length };
 }
 
-type Matches = { lines: number[]; set: ReadonlySet<number>; error?: string };
-
 function findIn(lines: readonly LogLine[], wanted: string): Matches {
-  if (wanted === "") return { lines: [], set: new Set() };
+  if (wanted === "") return { lines: [], words: "" };
   const pattern = /^\/(.+)\/(i?)$/.exec(wanted);
   let fits: (text: string) => boolean;
   if (pattern === null) {
@@ -194,124 +283,9 @@ function findIn(lines: readonly LogLine[], wanted: string): Matches {
       const regex = new RegExp(pattern[1]!, pattern[2]);
       fits = (text) => regex.test(text.slice(0, 2000)); // a slow pattern cannot hold the page for long
     } catch {
-      return { lines: [], set: new Set(), error: "this is no regular expression" };
+      return { lines: [], words: "this is no regular expression" };
     }
   }
   const found = lines.filter((line) => fits(line.text)).map((line) => line.number);
-  return { lines: found, set: new Set(found) };
-}
-
-function Lines(props: {
-  log: Log;
-  follow: boolean;
-  stopFollowing: () => void;
-  wrap: boolean;
-  times: boolean;
-  marked: number;
-  matches: ReadonlySet<number>;
-  reveal: number | undefined;
-  onLine: (line: number) => void;
-}) {
-  const { lines } = props.log;
-  const box = useRef<HTMLDivElement>(null);
-  const { zone } = usePreferences();
-  const virtual = useVirtualizer({
-    count: lines.length,
-    getScrollElement: () => box.current,
-    estimateSize: () => 20,
-    getItemKey: (index) => lines[index]?.number ?? index,
-    overscan: 20,
-  });
-  const isFollowing = useRef(props.follow);
-  isFollowing.current = props.follow;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines move the end
-  useEffect(() => {
-    if (props.follow && lines.length > 0) virtual.scrollToIndex(lines.length - 1, { align: "end" });
-  }, [props.follow, lines.length, props.wrap]);
-  const first = lines[0]?.number ?? 1;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only another match scrolls
-  useEffect(() => {
-    if (props.reveal !== undefined)
-      virtual.scrollToIndex(props.reveal - first, { align: "center" });
-  }, [props.reveal, lines.length > 0]);
-  return (
-    <div
-      ref={box}
-      className={`log-lines ${props.wrap ? "log-wrap" : ""}`}
-      role="log"
-      aria-label="Log"
-      aria-live="off"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls by the keyboard
-      tabIndex={0}
-      onWheel={(event) => {
-        if (event.deltaY < 0 && isFollowing.current) props.stopFollowing();
-      }}
-    >
-      {first > 1 && (
-        <p className="quiet log-none">
-          {(first - 1).toLocaleString("en")} earlier lines are not kept here.
-        </p>
-      )}
-      <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
-        {virtual.getVirtualItems().map((item) => {
-          const line = lines[item.index]!;
-          const marks = `${line.number === props.marked ? "marked" : ""} ${props.matches.has(line.number) ? "match" : ""} ${props.reveal === line.number ? "revealed" : ""}`;
-          return (
-            <div
-              key={item.key}
-              ref={props.wrap ? virtual.measureElement : undefined}
-              data-index={item.index}
-              className={`log-line ${marks} ${line.isSystem ? "log-system" : ""}`}
-              style={{ transform: `translateY(${item.start}px)` }}
-            >
-              <button
-                type="button"
-                className="log-number num"
-                tabIndex={-1}
-                aria-label={`Link to line ${line.number}`}
-                onClick={() => props.onLine(line.number)}
-              >
-                {line.number}
-              </button>
-              {props.times && (
-                <span className="quiet num log-time">
-                  {line.at === undefined ? "" : formatInstant(line.at, zone).slice(11, 19)}
-                </span>
-              )}
-              <LineText text={line.text} />
-            </div>
-          );
-        })}
-      </div>
-    </div>
-  );
-}
-
-function LineText({ text }: { text: string }) {
-  const [whole, setWhole] = useState(false);
-  const cut = text.length > LONG && !whole;
-  return (
-    <span className="log-text">
-      {parseAnsi(cut ? text.slice(0, LONG) : text).map((part, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: parts of a line have no other names
-        <span key={index} className={part.classes || undefined}>
-          {splitLinks(part.text).map((each, at) =>
-            each.isLink ? (
-              // biome-ignore lint/suspicious/noArrayIndexKey: parts of a line have no other names
-              <a key={at} href={each.text} target="_blank" rel="noreferrer">
-                {each.text}
-              </a>
-            ) : (
-              each.text
-            ),
-          )}
-        </span>
-      ))}
-      {cut && (
-        <button type="button" className="small" onClick={() => setWhole(true)}>
-          Show all {text.length.toLocaleString("en")} characters
-        </button>
-      )}
-    </span>
-  );
+  return { lines: found, words: found.length.toLocaleString("en") };
 }

@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useEffect, useRef } from "react";
+import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { barOf, ticksOf } from "../../model/bars";
 import { phaseOfWord, sortCounts } from "../../model/run";
 import { formatDuration, msOf, msOfDuration } from "../../model/time";
@@ -19,7 +19,9 @@ export function TreeGrid(props: {
   lines: readonly Line[];
   chosen: string;
   span: Span;
+  origin: number;
   isWide: boolean;
+  onZoom: (part?: Span) => void;
   onChoose: (name: string) => void;
   onToggle: (key: string) => void;
   onMore: (node: string) => void;
@@ -77,7 +79,7 @@ export function TreeGrid(props: {
     <div className={`tree ${props.isWide ? "tree-wide" : ""}`}>
       <div className="tree-head" aria-hidden="true">
         <span>Action</span>
-        <Axis span={props.span} />
+        <Axis span={props.span} origin={props.origin} onZoom={props.onZoom} />
         <span className="right">Took</span>
       </div>
       <div
@@ -286,14 +288,57 @@ function ActionBar({ line, span }: { line: Extract<Line, { kind: "action" }>; sp
   );
 }
 
-/** Ticks since the run's start. */
-function Axis({ span }: { span: Span }) {
+/** Ticks since the run's start. Dragging over them zooms to that part; a double click shows all. */
+function Axis({
+  span,
+  origin,
+  onZoom,
+}: {
+  span: Span;
+  origin: number;
+  onZoom: (part?: Span) => void;
+}) {
   const length = Math.max(1, span.until - span.from);
+  const start = span.from - origin;
+  const [dragged, setDragged] = useState<{ from: number; until: number } | undefined>();
+  const shareOf = (event: PointerEvent) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  };
+  const end = () => {
+    if (dragged !== undefined && Math.abs(dragged.until - dragged.from) > 0.01) {
+      const [from, until] = [dragged.from, dragged.until].sort((a, b) => a - b) as [number, number];
+      onZoom({ from: start + from * length, until: start + until * length });
+    }
+    setDragged(undefined);
+  };
   return (
-    <span className="axis">
+    // biome-ignore lint/a11y/noStaticElementInteractions: the keys + - 0 do the same
+    <span
+      className="axis"
+      title="Drag to zoom, double-click to show all"
+      onPointerDown={(event) => {
+        event.currentTarget.setPointerCapture(event.pointerId);
+        setDragged({ from: shareOf(event), until: shareOf(event) });
+      }}
+      onPointerMove={(event) =>
+        dragged && setDragged({ from: dragged.from, until: shareOf(event) })
+      }
+      onPointerUp={end}
+      onDoubleClick={() => onZoom()}
+    >
+      {dragged !== undefined && (
+        <span
+          className="axis-drag"
+          style={{
+            left: `${Math.min(dragged.from, dragged.until) * 100}%`,
+            width: `${Math.abs(dragged.until - dragged.from) * 100}%`,
+          }}
+        />
+      )}
       {ticksOf(length, 6).map((tick) => (
-        <span key={tick} style={{ left: `${(tick / length) * 100}%` }} className="num">
-          {tick === 0 ? "0" : formatDuration(tick).replace(/ 00s$|\.0(?= s)/, "")}
+        <span key={tick} style={{ left: `${(tick / length) * 100}%` }} className="axis-tick num">
+          {start + tick === 0 ? "0" : formatDuration(start + tick).replace(/ 00s$|\.0(?= s)/, "")}
         </span>
       ))}
     </span>

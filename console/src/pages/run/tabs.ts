@@ -1,0 +1,11 @@
+export const TABS = [
+  "summary",
+  "logs",
+  "data",
+  "report",
+  "attempts",
+  "events",
+  "why",
+  "spec",
+] as const;
+export type TabId = (typeof TABS)[number];
