@@ -12,6 +12,7 @@ _OTHERS = {
     "asgi_servers": "uvicorn, hypercorn and granian under the API",
     "faults": "throughput and fairness while processes are killed",
     "logins": "calls with a token, revocation, an attack on the token endpoint",
+    "run_views": "what a viewer of a large run costs the control plane",
     "triggers": "how late scheduled runs are created",
     "kube": "the agent on a Kubernetes API server",
     "turns": "two commits by turns on one machine, with the ratio of each measure",

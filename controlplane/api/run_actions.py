@@ -1,6 +1,8 @@
 """RunService's RPCs about the actions of runs: get, watch, list, abort, signal."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
 
 from flyteidl2.workflow.run_definition_pb2 import EnrichedAction
 from flyteidl2.workflow.run_service_pb2 import (
@@ -43,7 +45,8 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.people import People
 from shared.model.phases import SUCCESSES
 
-_WATCHED_PAGE = 1000
+_WATCHED_PAGE = 250
+"""Actions in a message of a watch: what one message takes, every other call waits for."""
 
 
 class RunActions:
@@ -120,18 +123,21 @@ class RunActions:
     ) -> AsyncIterator[WatchActionsResponse]:
         run = keys.parse_run(request.run_id)
         tree = ActionTree(meets_all(parse_filters(request.filter)))
-        snapshot: list[ActionRow] | None = []
+        first: Sequence[ActionRow] = ()
+        is_complete = False
         async with closing(self._actions.watch_run(caller, run)) as changes:
             async for rows in changes:
                 if rows is SnapshotEnd.TOKEN:
                     # The tree is complete only now: before, parents could be missing.
                     # One creator for all actions, so that the names are read once.
-                    profiles = await self._people.of_rows(caller.org, (snapshot or ())[:1])
-                    for page in _pages(tree.apply(snapshot or ()), profiles):
+                    profiles = await self._people.of_rows(caller.org, first)
+                    for page in _pages(tree.all_shown(), profiles):
                         yield page
-                    snapshot = None
-                elif snapshot is not None:
-                    snapshot.extend(rows)
+                        await asyncio.sleep(0)  # other calls, between the pages of a large run
+                    is_complete = True
+                elif not is_complete:
+                    tree.take(rows)
+                    first = first or rows[:1]
                 else:
                     profiles = await self._people.of_rows(caller.org, rows[:1])
                     for page in _pages(tree.apply(rows), profiles):
@@ -176,8 +182,9 @@ def _outputs_uri(row: ActionRow) -> str:
     return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)
 
 
-def _pages(shown: Sequence[Shown], profiles: Profiles) -> Iterator[WatchActionsResponse]:
-    for start in range(0, len(shown), _WATCHED_PAGE):
+def _pages(shown: Iterable[Shown], profiles: Profiles) -> Iterator[WatchActionsResponse]:
+    rest = iter(shown)
+    while page := list(islice(rest, _WATCHED_PAGE)):
         yield WatchActionsResponse(
             enriched_actions=[
                 EnrichedAction(
@@ -187,6 +194,6 @@ def _pages(shown: Sequence[Shown], profiles: Profiles) -> Iterator[WatchActionsR
                         phase.value: count for phase, count in each.below.items()
                     },
                 )
-                for each in shown[start : start + _WATCHED_PAGE]
+                for each in page
             ]
         )

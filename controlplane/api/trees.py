@@ -7,7 +7,7 @@ come before its parent.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.core.actions import ActionRow
@@ -57,6 +57,18 @@ class ActionTree:
         self._matches: Counter[ActionName] = Counter()
         self._shown: set[ActionName] = set()
 
+    def take(self, rows: Iterable[ActionRow]) -> None:
+        """Apply a part of a snapshot, of which nothing is shown yet."""
+        for row in rows:
+            self._take(row)
+
+    def all_shown(self) -> Iterator[Shown]:
+        """Yield every action to show, made as it is read: a large tree is never whole."""
+        for name in self._rows:
+            shown = self._show(name)
+            if shown is not None:
+                yield shown
+
     def apply(self, rows: Iterable[ActionRow]) -> Sequence[Shown]:
         """Apply the latest rows; return every action that looks different now."""
         changed: dict[ActionName, None] = {}  # a set that keeps its order
@@ -69,6 +81,12 @@ class ActionTree:
     def _take(self, row: ActionRow) -> None:
         before = self._rows.get(row.key.name)
         self._rows[row.key.name] = row
+        if before is None and row.key.name not in self._phases:  # most actions have no children
+            matches = self._meets(row)
+            for name in self._above(row):
+                self._phases.setdefault(name, Counter())[row.phase] += 1
+                self._matches[name] += matches
+            return
         change: Counter[Phase] = Counter({row.phase: 1})
         matched = int(self._meets(row))
         if before is None:

@@ -56,7 +56,7 @@ LOCK_TRIES = 20
 LOCK_WAITERS = 3
 """Most connections that wait for locked runs at once."""
 MOST_WAITING = 20_000
-SNAPSHOT_PAGE = 1_000
+SNAPSHOT_PAGE = 500
 
 
 log = logging.getLogger(__name__)

@@ -30,9 +30,10 @@ _ROOT = statement(f"""
 SELECT {_COLUMNS} FROM actions a WHERE a.org = :org AND a.id = :id
 """)
 
+# By a range, so that the planner does not expect all actions of a table with one wide run.
 _CHILDREN = statement(f"""
 SELECT {_COLUMNS} FROM actions a
-WHERE a.org = :org AND a.parent_id = :id AND a.created_at < :before_at
+WHERE a.org = :org AND a.parent_id >= :id AND a.parent_id <= :id AND a.created_at < :before_at
   AND COALESCE(a.ended_at, :now) <= :before_at
 ORDER BY COALESCE(a.ended_at, :now) DESC, a.created_at, a.name LIMIT :most
 """)

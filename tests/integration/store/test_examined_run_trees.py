@@ -35,7 +35,12 @@ from tests.integration.store.operations import OPERATOR
 from tests.integration.store.wide import add_children
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
-CHILDREN, OTHERS = 2_000, 20_000
+SHAPES = {
+    "analysed": (2_000, 20_000),
+    "never": (2_000, 20_000),
+    "most actions have one parent": (5_000, 10),
+}
+"""Children in the run and in another one, by the state of statistics; the last has them, too."""
 A_ROW = 6
 """Rows that a statement may examine for each action of the run: it is read, sorted and counted."""
 
@@ -72,18 +77,18 @@ def all_statements() -> dict[str, str]:
     return {**statements_of(*modules), **statements_of(made)}
 
 
-async def analyse(analysis: RunAnalysis) -> None:
+async def analyse(analysis: RunAnalysis, children: int) -> None:
     run = make_run_key()
     await analysis.list_attempts(OPERATOR, make_action_key("a0-w000001"), after=0, limit=50)
     groups, _ = await analysis.list_failures(OPERATOR, run, token="", limit=50)
-    assert [group.attempts for group in groups] == [CHILDREN, 1]  # the root has another name
+    assert [group.attempts for group in groups] == [children, 1]  # the root has another name
     path = await analysis.critical_path(OPERATOR, run)
     assert path.pieces
     found = await analysis.activity(OPERATOR, run, since=None, until=None, buckets=0)
     assert len(found.buckets) == 100
 
 
-@pytest.mark.parametrize("state", ["analysed", "never"])
+@pytest.mark.parametrize("state", SHAPES)
 async def test_windows_of_a_tree_examine_no_other_run(
     state: str, store: Store, postgres_server: PostgresForTests, test_database: DatabaseForTest
 ) -> None:
@@ -91,14 +96,15 @@ async def test_windows_of_a_tree_examine_no_other_run(
     owner = await asyncpg.connect(test_database.owner_url)
     for name in ("actions", "attempts", "runs", "dispatches"):
         await owner.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")
+    children, others_children = SHAPES[state]
     others = await store.create(make_new_run("others"))
-    await add_children(store.database, others, OTHERS, ended=OTHERS)
+    await add_children(store.database, others, others_children, ended=others_children)
     run = await store.create(make_new_run())
-    await add_children(store.database, run, CHILDREN, ended=CHILDREN // 2)
+    await add_children(store.database, run, children, ended=children // 2)
     async with store.database.for_org(ORG) as tx:
         await tx.execute(_ATTEMPTS)
         await tx.execute(_RETRIED)
-    if state == "analysed":
+    if state != "never":
         await owner.execute("ANALYZE")
     await owner.close()
 
@@ -109,19 +115,19 @@ async def test_windows_of_a_tree_examine_no_other_run(
     with examining(database, Examined(_names=all_statements())) as seen:
         for sort in TreeSort:
             tree = await trees.get(OPERATOR, make_run_key(), TreeView(nodes=nodes, sort=sort))
-            assert [window.total for window in tree.windows] == [CHILDREN, 0, CHILDREN + 1]
+            assert [window.total for window in tree.windows] == [children, 0, children + 1]
             assert len(tree.windows[0].rows) == 200
         assert (
             len([name for name in seen.rows if name.startswith("made.")]) == 2 * len(TreeSort) + 2
         )
-        await analyse(RunAnalysis(database, FakeClock(NOW + timedelta(minutes=1))))
+        await analyse(RunAnalysis(database, FakeClock(NOW + timedelta(minutes=1))), children)
         assert {"run_trees._PHASES", *OF_TREES} <= set(seen.rows)
         assert {"critical_path._CHILDREN", "run_activity._CHANGES"} <= set(seen.rows)
         assert {"attempt_history._ATTEMPTS", "attempt_history._FAILURES"} <= set(seen.rows)
         too_many = [
             f"{name}: {rows}\n{seen.plans[name]}"
             for name, rows in seen.rows.items()
-            if rows > CHILDREN * OF_MANY_STEPS.get(name, A_ROW)
+            if rows > children * OF_MANY_STEPS.get(name, A_ROW)
         ]
         assert not too_many, "\n\n".join(too_many)
     await database.close()

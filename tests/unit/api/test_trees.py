@@ -165,3 +165,22 @@ def test_action_tree_counts_all_descendants_in_any_order_of_updates(
             expected[above][each.phase] += 1
             above = parents[above]
     assert {name: Counter(shown.below) for name, shown in latest.items()} == expected
+
+
+def test_snapshot_taken_in_parts_shows_the_same_as_one_that_is_applied_at_once() -> None:
+    rows = [
+        row("c", "b", Phase.FAILED),
+        row("a0"),
+        row("b", "a0"),
+        row("d", "b", Phase.SUCCEEDED),
+        row("other", "a0"),
+    ]
+    failed = Filter("phase", By.IN, [str(Phase.FAILED.value)])
+    for filters in ([], [failed]):
+        whole, parts = ActionTree(meets_all(filters)), ActionTree(meets_all(filters))
+        at_once = {each.row.key.name: each for each in whole.apply(rows)}
+        for each in rows:
+            parts.take([each])
+        assert {each.row.key.name: each for each in parts.all_shown()} == at_once
+        change = [row("d", "b", Phase.FAILED)]
+        assert list(parts.apply(change)) == list(whole.apply(change))

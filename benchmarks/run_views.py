@@ -1,0 +1,117 @@
+"""
+Measures what a viewer of a large run costs the control plane: its CPU time, as processes count it.
+
+``python -m benchmarks.run_views --count 50000``. The run is written into the database; what is
+measured is a page that opens its tree, scrolls, and reads its critical path and activity, and for
+comparison the SDK's watch of all actions.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import asyncpg
+import httpx
+from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
+
+from benchmarks.dispatch import DOMAIN, PROJECT, Bench
+from benchmarks.stack import Stack, running_stack, table
+
+_TIMES = 5
+
+_FILL = """
+INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name,
+                     task_name, short_name, phase, change, created_at, updated_at, started_at,
+                     ended_at, output_uri)
+SELECT a.org, gen_random_uuid(), a.run_id, 'w' || lpad(n::text, 6, '0'), a.name, a.id, 1, a.spec,
+       a.input_uri || n, '', 'bench.child', 'child', CASE WHEN n % 1000 = 0 THEN 6 ELSE 5 END,
+       a.change + n, a.created_at, now(), now(), now() + n * interval '1 ms', 'file:///outputs'
+FROM actions a, generate_series(1, $2) n WHERE a.run_id = (SELECT run_id FROM runs WHERE run = $1)
+                                           AND a.parent IS NULL
+"""
+_ATTEMPTS = """
+INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, available_at, leased_at,
+                      accepted_at, started_at, ended_at)
+SELECT a.org, a.id, 1, gen_random_uuid(), 'local', a.phase, a.created_at, a.created_at, a.created_at,
+       a.started_at, a.ended_at
+FROM actions a WHERE a.run_id = (SELECT run_id FROM runs WHERE run = $1) AND a.parent IS NOT NULL
+"""
+_COUNTER = "UPDATE runs SET change = change + $2 WHERE run = $1"
+
+
+async def fill(stack: Stack, run: str, count: int) -> None:
+    """Add ended children to a run's root, as if they had run."""
+    connection = await asyncpg.connect(stack.superuser_url)
+    await connection.execute(_FILL, run, count)
+    await connection.execute(_ATTEMPTS, run)
+    await connection.execute(_COUNTER, run, count)
+    await connection.execute("ANALYZE")
+    await connection.close()
+
+
+async def watch_all(bench: Bench, count: int) -> None:
+    seen = 0
+    async for message in bench.runs.watch_actions(WatchActionsRequest(run_id=bench.run)):
+        seen += len(message.enriched_actions)
+        if seen > count:
+            return
+
+
+async def measure(stack: Stack, options: argparse.Namespace) -> None:
+    bench = Bench(stack.endpoint)
+    await bench.begin()
+    await fill(stack, bench.run.name, options.count)
+    at = {"project": PROJECT, "domain": DOMAIN, "run": bench.run.name}
+    window = {"parent": "a0", "limit": 100}
+    async with httpx.AsyncClient(base_url=f"http://{stack.endpoint}", timeout=120) as http:
+
+        async def call(rpc: str, **request: Any) -> None:
+            answer = await http.post(f"/volary.platform.v1.{rpc}", json={**at, **request})
+            answer.raise_for_status()
+
+        async def scroll() -> None:
+            for page in range(1, 11):
+                node = {**window, "offset": page * 100}
+                await call("RunTreeService/GetTree", view={"nodes": [node]})
+
+        steps: Mapping[str, Callable[[], Awaitable[None]]] = {
+            "tree: counts and 100 rows": lambda: call(
+                "RunTreeService/GetTree", view={"nodes": [window]}
+            ),
+            "tree: ten more pages": scroll,
+            "critical path": lambda: call("ExplanationService/GetCriticalPath"),
+            "activity in 500 buckets": lambda: call("ExplanationService/GetActivity", buckets=500),
+            "failures by cause": lambda: call("ExplanationService/ListFailures"),
+            "WatchActions: all actions": lambda: watch_all(bench, options.count),
+        }
+        with table(
+            f"A viewer of a run of {options.count} actions",
+            *("measure", "control plane CPU, s", "Postgres CPU, s", "took, s"),
+        ) as rows:
+            for name, step in steps.items():
+                await step()  # once without counting: plans, caches, imports
+                before, began = stack.cpu_seconds(), time.perf_counter()
+                for _ in range(_TIMES):
+                    await step()
+                took, after = time.perf_counter() - began, stack.cpu_seconds()
+                rows.add_row(
+                    name,
+                    f"{(after['control plane'] - before['control plane']) / _TIMES:.3f}",
+                    f"{(after['postgres'] - before['postgres']) / _TIMES:.3f}",
+                    f"{took / _TIMES:.2f}",
+                )
+    await bench.end()
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=50_000)
+    options = parser.parse_args()
+    async with running_stack() as stack:
+        await measure(stack, options)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
