@@ -1,6 +1,8 @@
 """Signatures of webhooks: their form, and secrets that replace one another."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,10 @@ from controlplane.core.webhook_signatures import (
     replace_secret,
     sign,
 )
+from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretText
 
+DOCUMENT = Path(__file__).parents[4] / "docs/notifications.md"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -42,6 +46,27 @@ def test_signature_is_that_of_the_specification_example() -> None:
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
+
+
+def test_snippet_of_the_documents_accepts_our_signature_and_nothing_else() -> None:
+    blocks = DOCUMENT.read_text().split("```python\n")
+    (snippet,) = [each.partition("```")[0] for each in blocks if "def verify" in each]
+    code: dict[str, Any] = {}
+    exec(snippet, code)  # noqa: S102 - our own document
+    secret, body, now = make(1), b'{"text": "\xc3\xbc"}', SystemClock().now()
+    headers = dict(sign([make(2), secret], "id", body, now))
+
+    code["verify"](secret.secret.reveal(), headers, body)
+
+    late = dict(sign([secret], "id", body, now - timedelta(minutes=6)))
+    for wrong in (
+        (make(3).secret.reveal(), headers, body),
+        (secret.secret.reveal(), headers, body + b" "),
+        (secret.secret.reveal(), headers | {"webhook-id": "other"}, body),
+        (secret.secret.reveal(), late, body),
+    ):
+        with pytest.raises(ValueError, match=r"no signature|is old"):
+            code["verify"](*wrong)
 
 
 def test_request_without_secrets_has_an_id_and_no_signature() -> None:
