@@ -213,6 +213,24 @@ async def test_recovery_replays_succeeded_traces_and_runs_failed_ones(runs: Runs
     assert phases == {RECOVERED: 1, SUCCEEDED: 1}
 
 
+async def test_recovery_that_runs_a_task_again_starts_another_run_of_that_task(
+    runs: Runs,
+) -> None:
+    root = await runs.api.start("recovering.starting", journal=str(runs.journal))
+    [spawned] = await runs.result(root.run.name)
+    kept = runs.rerun(root.run.name, "--recover")
+    forced = runs.rerun(root.run.name, "--recover", "--force-rerun-action", "a0")
+
+    await runs.api.phase(action_id(kept), RECOVERED)
+    [again] = await runs.result(forced)
+    assert again != spawned
+    for name, by in ((spawned, root.run.name), (again, forced)):
+        assert await runs.result(str(name)) == [4]
+        details = await runs.api.details(action_id(str(name)))
+        assert details.metadata.relation.relation_type == RelationType.RELATION_TYPE_SPAWN
+        assert details.metadata.relation.related_to.name == by
+
+
 async def test_recovery_asks_an_answered_condition_only_if_it_is_named(
     runs: Runs,
 ) -> None:

@@ -13,6 +13,7 @@ from flyteidl2.actions import actions_service_pb2 as actions_pb
 from flyteidl2.common.run_pb2 import RELATION_TYPE_SPAWN
 from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
 from flyteidl2.task import run_pb2
+from flyteidl2.trigger.trigger_service_pb2 import GetTriggerDetailsRequest
 from flyteidl2.workflow import run_service_pb2 as run_pb
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import text
@@ -43,6 +44,7 @@ from tests.integration.api.requests import (
 )
 from tests.integration.api.task_callers import Tasks, open_tasks
 from tests.integration.api.test_scopes import OTHER, RPCS, SERVED, outcome
+from tests.integration.api.triggers import deploy_scheduled, of_task, trigger_name
 
 REQUESTS = {
     name: request for name, request in ALL_REQUESTS.items() if not name.startswith(PLATFORM)
@@ -186,6 +188,26 @@ async def test_task_enqueues_below_its_own_action_only(tasks: Tasks) -> None:
     assert "is not its own action" in message
     below = enqueue(tasks.api, "x", parent="child")
     assert (await outcome(tasks.api, name, below, of_child))[0] is None
+
+
+async def test_task_deploys_tasks_but_no_triggers_and_leaves_those_that_there_are(
+    tasks: Tasks,
+) -> None:
+    headers = await tasks.headers((await tasks.start())[f"{PROJECT}/r1"])
+    await tasks.api.tasks.deploy_task(deploy_scheduled(of_task(), name="env.kept"))
+
+    code, message = await outcome(
+        tasks.api, "TaskService/DeployTask", deploy_scheduled(of_task()), headers
+    )
+    without = deploy_scheduled(name="env.kept", version="v2")
+    deployed, _ = await outcome(tasks.api, "TaskService/DeployTask", without, headers)
+
+    assert code is Code.PERMISSION_DENIED
+    assert "a task may deploy no triggers" in message
+    assert deployed is None
+    names = GetTriggerDetailsRequest(name=trigger_name(task="env.kept"))
+    found = (await tasks.api.triggers.get_trigger_details(names)).trigger
+    assert found.spec.task_version == "v1"
 
 
 def spawned(name: str, by: str) -> run_pb.CreateRunRequest:
