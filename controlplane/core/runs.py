@@ -88,6 +88,7 @@ class RunDetail:
 
     root: ActionDetail
     run_spec: bytes
+    started_at: datetime  # the kickoff time of a scheduled run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

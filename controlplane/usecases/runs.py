@@ -296,7 +296,8 @@ class Runs:
         root: ActionDetail | None = await store_actions.find_detail(tx, run, ROOT)
         if root is None:
             raise NotFoundError("run", key)
-        return RunDetail(root=root, run_spec=await store.get_run_spec(tx, run))
+        run_spec, started_at = await store.get_start(tx, run)
+        return RunDetail(root=root, run_spec=run_spec, started_at=started_at)
 
 
 def require_created(created: store.Created, new: NewRun) -> None:

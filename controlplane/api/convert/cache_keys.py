@@ -13,7 +13,7 @@ import msgpack
 from flyteidl2.core.interface_pb2 import TypedInterface
 from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.core.tasks_pb2 import TaskMetadata, TaskTemplate
-from flyteidl2.task.common_pb2 import NamedLiteral
+from flyteidl2.task.common_pb2 import Inputs, NamedLiteral
 
 from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.timestamps import parse_duration
@@ -30,6 +30,19 @@ def _hash(data: bytes) -> str:
 
 NO_INPUTS = _hash(b"")
 """The inputs hash where no input counts: the message that carries it does not allow an empty one."""
+
+
+KICKOFF = "_u_kickoff_time_input_arg"
+"""Key of the inputs' context by which the SDK in a task finds the argument for the kickoff time."""
+_AT_KICKOFF = "kickoff:"
+"""Begins the hash of inputs one of which is the kickoff time, which no literal holds."""
+
+
+def hash_with_context(inputs: Inputs, hashed: str, ignored: Collection[str]) -> str:
+    """Return a hash of inputs that says whether one of them is the run's kickoff time."""
+    given = (pair.value for pair in inputs.context if pair.key == KICKOFF)
+    is_at_kickoff = any(argument not in ignored for argument in given)
+    return f"{_AT_KICKOFF}{hashed}" if is_at_kickoff else hashed
 
 
 def parse_cache(template: TaskTemplate, key: str) -> CacheRequest | None:
@@ -54,8 +67,14 @@ def parse_child_cache(template: TaskTemplate, key: str) -> CacheRequest | None:
 
 
 def parse_root_cache(template: TaskTemplate, inputs_hash: str) -> CacheRequest | None:
-    """Compute the key of a root action; the hash of its inputs is text that a client may choose."""
+    """
+    Compute the key of a root action; the hash of its inputs is text that a client may choose.
+
+    None also if an input is the kickoff time: equal literals are not equal inputs then.
+    """
     parse_text(inputs_hash, "offloaded_input_data.inputs_hash", most=MAX_INPUTS_HASH)
+    if inputs_hash.startswith(_AT_KICKOFF):
+        return None
     return parse_cache(template, root_key(template, inputs_hash))
 
 

@@ -20,7 +20,7 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from google.protobuf.message import DecodeError
 
-from controlplane.api.convert.cache_keys import hash_inputs
+from controlplane.api.convert.cache_keys import hash_inputs, hash_with_context
 from controlplane.api.convert.environments import list_pod_containers
 from controlplane.api.convert.keys import parse_project, parse_run
 from controlplane.api.convert.strings import parse_uri
@@ -92,9 +92,10 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
         inputs.literals,
         key=lambda literal: (declared.get(literal.name, len(declared)), literal.name),
     )
+    ignored = set(template.metadata.cache_ignore_input_vars)
     return PreparedInputs(
         body=inputs.SerializeToString(deterministic=True),
-        hash=hash_inputs(ordered, set(template.metadata.cache_ignore_input_vars)),
+        hash=hash_with_context(inputs, hash_inputs(ordered, ignored), ignored),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
 
+from flyteidl2.task.common_pb2 import TriggerAutomationSpec
 from flyteidl2.task.run_pb2 import CacheLookupScope, RunSpec
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import Run, RunDetails
@@ -236,10 +237,18 @@ def render_run(row: ActionRow, profiles: Profiles = NO_PROFILES) -> Run:
 
 
 def render_run_details(detail: RunDetail, profiles: Profiles = NO_PROFILES) -> RunDetails:
-    return RunDetails(
-        run_spec=RunSpec.FromString(detail.run_spec),
-        action=render_action_details(detail.root, profiles),
-    )
+    """
+    Render a run with its RunSpec.
+
+    That of a scheduled run whose task reads the kickoff time has it, so that a rerun repeats it.
+    """
+    settings = RunSpec.FromString(detail.run_spec)
+    trigger = detail.root.row.trigger
+    if trigger is not None and not settings.HasField("run_start_time"):
+        automation = TriggerAutomationSpec.FromString(trigger.automation)
+        if automation.schedule.kickoff_time_input_arg:
+            settings.run_start_time.FromDatetime(detail.started_at)
+    return RunDetails(run_spec=settings, action=render_action_details(detail.root, profiles))
 
 
 def _scope_of_task(message: TaskIdentifier) -> RunScope:

@@ -26,6 +26,7 @@ from controlplane.api.convert.artifact_triggers import (
     parse_match,
     require_no_bound_inputs,
 )
+from controlplane.api.convert.cache_keys import KICKOFF
 from controlplane.api.convert.data import list_arguments
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.runs import parse_run_request
@@ -51,8 +52,6 @@ from controlplane.core.triggers import (
 from shared.model.ids import OrgName, RunKey, RunName
 
 _MAX_DESCRIPTION = 255
-_CONTEXT_KICKOFF = "_u_kickoff_time_input_arg"
-"""Key of the inputs' context by which the SDK in a task finds the argument for the kickoff time."""
 _START_TIME = "{{.runStartTime}}"
 _SOME_RUN = RunName("t0")  # of the run that a new trigger is checked by
 
@@ -343,8 +342,8 @@ def _check_inputs(spec: TriggerSpec, kickoff: str, task: TaskSpec, bound: Collec
 
 def _mark_kickoff(spec: TriggerSpec, kickoff: str) -> None:
     """Name the argument for the kickoff time in the inputs, where the SDK in the task finds it."""
-    if all(pair.key != _CONTEXT_KICKOFF for pair in spec.inputs.context):
-        spec.inputs.context.add(key=_CONTEXT_KICKOFF, value=kickoff)
+    if all(pair.key != KICKOFF for pair in spec.inputs.context):
+        spec.inputs.context.add(key=KICKOFF, value=kickoff)
 
 
 def _there_are(inputs: Iterable[str]) -> str:

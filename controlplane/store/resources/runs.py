@@ -110,7 +110,7 @@ WHERE org = :org AND project = :project AND domain = :domain AND run = :run
 """)
 
 _RUN_SPEC = statement("""
-SELECT s.body FROM runs r JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
+SELECT s.body, r.started_at FROM runs r JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
 WHERE r.org = :org AND r.run_id = :run_id
 """)
 
@@ -385,6 +385,12 @@ async def get_run_spec(tx: OrgTx, run: RunId) -> bytes:
     """Return the run's serialised RunSpec."""
     body: bytes = (await tx.execute(_RUN_SPEC, {"run_id": run})).one().body
     return body
+
+
+async def get_start(tx: OrgTx, run: RunId) -> tuple[bytes, datetime]:
+    """Return the run's serialised RunSpec, and its start, which is the kickoff time of a scheduled one."""
+    row = (await tx.execute(_RUN_SPEC, {"run_id": run})).one()
+    return row.body, row.started_at
 
 
 async def get_change(tx: OrgTx, run: RunId) -> int:

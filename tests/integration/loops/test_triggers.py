@@ -5,12 +5,18 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from flyteidl2.dataproxy.dataproxy_service_pb2 import UploadInputsRequest
 from flyteidl2.settings.settings_definition_pb2 import Settings, SettingsKey, SettingState
 from flyteidl2.settings.settings_service_pb2 import CreateSettingsRequest
 from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.trigger.trigger_service_pb2 import DeleteTriggersRequest, UpdateTriggersRequest
 from flyteidl2.workflow.run_definition_pb2 import RunSource
-from flyteidl2.workflow.run_service_pb2 import ListRunsRequest, WatchRunsRequest
+from flyteidl2.workflow.run_service_pb2 import (
+    CreateRunRequest,
+    GetRunDetailsRequest,
+    ListRunsRequest,
+    WatchRunsRequest,
+)
 
 from controlplane.api.convert.triggers import build_run
 from controlplane.core.runs import NewRun
@@ -23,7 +29,7 @@ from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 from shared.model.phases import Phase
 from tests.integration.api.client import DOMAIN, PROJECT, ApiUnderTest
-from tests.integration.api.requests import project_id
+from tests.integration.api.requests import project_id, run_id
 from tests.integration.api.triggers import (
     deploy_scheduled,
     deploy_trigger,
@@ -112,6 +118,41 @@ async def test_root_of_a_scheduled_run_takes_no_cached_result(
     assert await make(api, clock).run_once() == 1
 
     assert len(await claim_all(api, clock.time)) == 1
+
+
+async def test_rerun_of_a_scheduled_run_repeats_its_kickoff_time_and_takes_no_cached_result(
+    api: ApiUnderTest, clock: SetClock
+) -> None:
+    request = deploy_scheduled(of_task())
+    metadata = request.spec.task_template.metadata
+    metadata.discoverable, metadata.discovery_version = True, "1"
+    await api.tasks.deploy_task(request)
+    instant = await first_instant(api)
+    clock.time = instant
+    assert await make(api, clock).run_once() == 1
+    [first] = await claim_all(api, clock.time)
+    await api.report(first, Phase.RUNNING, Phase.SUCCEEDED)
+    source = run_id(first.key.run.name)
+    details = (await api.runs.get_run_details(GetRunDetailsRequest(run_id=source))).details
+
+    for name in ("again1", "again2"):  # as the SDK reruns it, with the inputs that it read
+        body = Inputs.FromString(await api.blobs.read(first.input_uri, limit=10_000))
+        uploaded = await api.data.upload_inputs(
+            UploadInputsRequest(project_id=project_id(), task_spec=request.spec, inputs=body)
+        )
+        rerun = CreateRunRequest(
+            run_id=run_id(name),
+            task_spec=request.spec,
+            offloaded_input_data=uploaded.offloaded_input_data,
+            run_spec=details.run_spec,
+        )
+        rerun.run_spec.relation.relation_type = 1
+        rerun.run_spec.relation.related_to.CopyFrom(source)
+        await api.runs.create_run(rerun)
+        [assignment] = await claim_all(api, clock.time)
+        assert assignment.run_started_at == instant
+        await api.blobs.write(f"{assignment.output_prefix}/outputs.pb", b"")
+        await api.report(assignment, Phase.RUNNING, Phase.SUCCEEDED)
 
 
 async def test_pass_before_the_instant_starts_nothing(api: ApiUnderTest, clock: SetClock) -> None:
