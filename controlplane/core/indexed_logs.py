@@ -18,6 +18,9 @@ from shared.model.logs import LogLine
 CHECKPOINT_BYTES = 8 * 1024**2
 """Uncompressed bytes between two checkpoints; one takes about 50 KiB."""
 
+MAX_KEPT_BYTES = 64 * 1024
+"""Of an unfinished line in a checkpoint: longer ones, which a task may write, cost memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -49,6 +52,11 @@ class NumberedLines:
         self._unpacking = start.unpacking.copy()
         self._unfinished = start.unfinished
         self._is_overlong = start.is_overlong
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """The size of the line that is not complete, which a checkpoint keeps."""
+        return len(self._unfinished)
 
     def feed(self, packed: bytes) -> Iterator[Block]:
         """Yield the lines that ``packed`` completes; DamagedLogError."""
@@ -121,7 +129,7 @@ class LogIndex:
     def note(self, lines: NumberedLines) -> None:
         """Keep a checkpoint here, if the last one is far away."""
         last = self._checkpoints[-1].unpacking.size if self._checkpoints else 0
-        if lines.unpacked - last >= CHECKPOINT_BYTES:
+        if lines.unpacked - last >= CHECKPOINT_BYTES and lines.unfinished_bytes <= MAX_KEPT_BYTES:
             self._checkpoints.append(lines.make_checkpoint())
 
 

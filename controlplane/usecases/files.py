@@ -21,7 +21,7 @@ from shared.kit.admission import AdmissionLimiter
 from shared.model.ids import ActionKey
 
 BUNDLES_AT_ONCE = 2
-"""Code bundles that one replica unpacks at once."""
+"""Code bundles that one replica has in memory at once."""
 
 FindBundle = Callable[[bytes], str]
 """Finds the address of the code bundle in a task's spec; "" if it has none."""
@@ -95,14 +95,14 @@ class Files:
         self, caller: Caller, action: ActionKey
     ) -> tuple[Sequence[BundledFile], bool]:
         """Return the files of an action's code bundle by path, and whether there are more."""
-        packed = await self._read_bundle(caller, action)
-        async with self._slots.admitted():
+        async with self._slots.admitted():  # it is in memory until it is read
+            packed = await self._read_bundle(caller, action)
             return await asyncio.to_thread(code_bundles.list_files, packed)
 
     async def read_code(self, caller: Caller, action: ActionKey, path: str) -> BundledText:
         """Return the beginning of a file of an action's code bundle."""
-        packed = await self._read_bundle(caller, action)
         async with self._slots.admitted():
+            packed = await self._read_bundle(caller, action)
             found = await asyncio.to_thread(code_bundles.read_text, packed, path)
         if found is None:
             raise NotFoundError("file", f"{path} of the code of action {action}")

@@ -8,6 +8,7 @@ say that a page of this origin made it. Programs cannot: they use access tokens,
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from starlette.requests import cookie_parser
 
@@ -15,7 +16,6 @@ from controlplane.authn.authenticator import Authenticator
 from controlplane.authn.bearer_tokens import HEADERS
 from controlplane.authn.caller_cache import CallerCache
 from controlplane.authn.revocations import Revocations
-from controlplane.core.browser_sessions import BrowserSession
 from controlplane.core.callers import Caller, Credential
 from controlplane.core.credentials import CredentialKind
 from controlplane.core.errors import UnauthenticatedError
@@ -23,10 +23,10 @@ from controlplane.oauth.people.cookies import SESSION, parse_secret
 from controlplane.oauth.people.gate import BrowserGate
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
-from shared.kit.secrets import SecretText, digest_of
+from shared.model.ids import OrgName
 
 REMEMBERED = timedelta(seconds=1)
-"""How long a session is not read again: a page that opens makes several calls at once."""
+"""How long an admission is not checked again: a page that opens makes several calls at once."""
 
 _CACHED = 10_000
 
@@ -47,7 +47,7 @@ class BrowserCalls:
         self._callers = callers
         self._revocations = revocations
         self._clock = clock
-        self._known: ExpiringCache[bytes, BrowserSession] = ExpiringCache(_CACHED, clock)
+        self._admitted: ExpiringCache[tuple[UUID, OrgName], bool] = ExpiringCache(_CACHED, clock)
 
     async def authenticate(self, headers: Mapping[str, str], peer: str | None) -> Caller:
         """Return the caller of a token or a session, with what it is granted now."""
@@ -55,20 +55,18 @@ class BrowserCalls:
         if secret is None or any(name in headers for name in HEADERS):
             return await self._tokens.authenticate(headers, peer)
         _require_own_page(headers)
-        session = await self._find(secret)
+        session = await self._gate.require_session(
+            secret
+        )  # at each call: another org may be chosen
+        admission = (session.id, session.org)
+        if self._admitted.get(admission) is None:
+            await self._gate.require_admitted(session, secret)
+            self._admitted.put(admission, True, until=self._clock.now() + REMEMBERED)
         caller = await self._callers.find(session.org, session.user.subject)
         credential = Credential(CredentialKind.BROWSER_SESSION, str(session.id), session.expires_at)
         # Last, and without an await before the caller registers a stream: it may have ended.
         self._revocations.require_valid(session.org, credential)
         return replace(caller, credential=credential)
-
-    async def _find(self, secret: SecretText) -> BrowserSession:
-        digest = digest_of(secret)
-        session = self._known.get(digest)
-        if session is None:
-            session = await self._gate.require_session(secret)
-            self._known.put(digest, session, until=self._clock.now() + REMEMBERED)
-        return session
 
 
 def _require_own_page(headers: Mapping[str, str]) -> None:

@@ -48,21 +48,26 @@ class BrowserGate:
         return None if session is None else (session, secret)
 
     async def require_session(self, secret: SecretText) -> BrowserSession:
-        """
-        Return the session of a cookie, in an org that still admits the person.
-
-        UnauthenticatedError says at which page the person goes on.
-        """
+        """Return the session of a cookie, in an org; UnauthenticatedError says where to go on."""
         session = await self._sessions.find(secret)
-        if session is not None and await self._checks.check_user(session.user.id):
-            session = await self._sessions.find(secret)
         if session is None:
             raise UnauthenticatedError(f"the browser session has ended; log in again at {LOGIN}")
-        if not session.org or not await self._admits(session.org, session.provider_org):
-            raise UnauthenticatedError(
-                f"the browser session is in no org that admits it; choose one at {ORGS}"
-            )
+        if not session.org:
+            raise UnauthenticatedError(f"the browser session is in no org; choose one at {ORGS}")
         return session
+
+    async def require_admitted(self, session: BrowserSession, secret: SecretText) -> None:
+        """
+        Raise UnauthenticatedError if the org admits the person no more, or their provider has not.
+
+        Reads the person's groups again at the provider if that is due.
+        """
+        if await self._checks.check_user(session.user.id):
+            await self.require_session(secret)
+        if not await self._admits(session.org, session.provider_org):
+            raise UnauthenticatedError(
+                f"org {session.org} does not admit this login any more; choose one at {ORGS}"
+            )
 
     async def find_login(self, request: Request, return_to: str) -> SignedIn | Response:
         found = await self.find_session(request)

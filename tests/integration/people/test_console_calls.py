@@ -8,8 +8,11 @@ import pytest
 from controlplane.core.browser_sessions import IDLE
 from controlplane.core.callers import Subject
 from controlplane.core.identity import find_user_id
+from controlplane.core.roles import VIEWER
 from controlplane.store.credentials.revocations import list_revoked
 from controlplane.store.identity import members
+from controlplane.usecases.identity.users import Users
+from shared.model.ids import OrgName
 from tests.factories import ORG
 from tests.fakes.clock import FakeClock
 from tests.integration.people.world import PUBLIC_URL, BrowserForTests, World
@@ -98,3 +101,20 @@ async def test_member_who_was_removed_calls_no_more(world: World, browser: Brows
     answer = await call(browser)
     assert answer.status_code == 401
     assert "no member" in answer.text
+
+
+async def test_call_is_in_the_org_that_was_chosen_a_moment_ago(
+    world: World, browser: BrowserForTests, clock: FakeClock
+) -> None:
+    before = (await call(browser)).json()
+    assert before["additionalClaims"]["org"] == ORG
+    other = OrgName("other")
+    await world.owner_link(other)  # makes the org
+    user = find_user_id(Subject(before["subject"]))
+    assert user is not None
+    found = await Users(world.database, clock).find(user)
+    assert found is not None
+    async with world.database.for_org(other) as tx:
+        await members.add_member(tx, found, VIEWER, source="test", now=clock.now())
+    await browser.submit(await browser.open("/orgs"), "choose", org=other)
+    assert (await call(browser)).json()["additionalClaims"]["org"] == other

@@ -212,3 +212,13 @@ def test_match_of_a_line_end_is_no_match_of_a_line() -> None:
     search = LogSearch(LogQuery(text=r"\s", is_regex=True))
     search.take(block)
     assert [each.number for each in search.lines] == [2]
+
+
+def test_checkpoint_keeps_no_long_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexed_logs, "CHECKPOINT_BYTES", 1_000)
+    monkeypatch.setattr(indexed_logs, "MAX_KEPT_BYTES", 10)
+    numbered, index = NumberedLines(), LogIndex("1")
+    for _ in numbered.feed(gzip.compress(b"short\n" * 500 + b"x" * 5_000)):
+        pass
+    index.note(numbered)
+    assert index.find(501) is None
