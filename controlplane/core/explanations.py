@@ -182,12 +182,10 @@ _WAITS = Explanation(
     message="It waited for its turn; free capacity was shared round-robin among waiting runs.",
 )
 
-
 _TRACKED = Explanation(
     reason=Reason.RUNNING,
     message="The program that started its run runs it, and reports it; no cluster does.",
 )
-
 
 _UNREADABLE = Explanation(
     reason=Reason.UNKNOWN,
