@@ -1,18 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { client } from "../api/clients";
+import { usePaged } from "../api/paged";
 import { useLive } from "../api/stream";
 import {
   ClusterService,
   type Drain,
+  type LeasedAttempt,
   type WatchDrainResponse,
 } from "../gen/shared/idl/platform/v1/cluster_pb";
 import { msOf } from "../model/time";
 import { Ago, Fields, Instant, To } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Light, Loaded } from "../parts/states";
-import { Table } from "../parts/Table";
+import { type Column, Table } from "../parts/Table";
 import { runPath, usePath } from "../shell/url";
 import { ClusterState } from "./clusters/State";
 
@@ -102,6 +105,8 @@ export default function ClusterPage() {
                 />
               </section>
             </div>
+            <h2>What it holds</h2>
+            <Held name={name} />
           </div>
         )}
       </Loaded>
@@ -111,6 +116,48 @@ export default function ClusterPage() {
     </Page>
   );
 }
+
+/** Attempts that are assigned to the cluster, the oldest lease first. */
+function Held({ name }: { name: string }) {
+  const list = usePaged<LeasedAttempt>(
+    ["held", name],
+    async (pageToken, signal) => {
+      const answer = await clusters.listLeasedAttempts(
+        { cluster: name, pageSize: 100, pageToken },
+        { signal },
+      );
+      return { rows: answer.attempts, next: answer.nextPageToken };
+    },
+    { refresh: 3000 },
+  );
+  return (
+    <List
+      label="Attempts that it holds"
+      list={list}
+      keyOf={keyOfAttempt}
+      columns={ATTEMPT_COLUMNS}
+      empty={<p className="quiet">Nothing is assigned to it.</p>}
+    />
+  );
+}
+
+function keyOfAttempt(each: LeasedAttempt): string {
+  return `${each.project}/${each.domain}/${each.run}/${each.action}/${each.attempt}`;
+}
+
+const ATTEMPT_COLUMNS: readonly Column<LeasedAttempt>[] = [
+  {
+    name: "Action",
+    cell: (each) => (
+      <To to={runPath(each, each.run, `?i=${each.action}`)}>{`${each.run} / ${each.action}`}</To>
+    ),
+  },
+  { name: "Attempt", align: "right", cell: (each) => each.attempt },
+  { name: "Phase", cell: (each) => each.phase },
+  { name: "Leased", cell: (each) => <Ago at={msOf(each.leasedAt)} /> },
+  { name: "Accepted", cell: (each) => <Ago at={msOf(each.acceptedAt)} /> },
+  { name: "Asked to stop", cell: (each) => each.stopReason },
+];
 
 function Ask(props: {
   what: "cordon" | "uncordon" | "drain";

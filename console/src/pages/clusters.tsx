@@ -1,71 +1,85 @@
-import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { client } from "../api/clients";
-import { type Cluster, ClusterService } from "../gen/shared/idl/platform/v1/cluster_pb";
+import { useLive } from "../api/stream";
+import {
+  type Cluster,
+  ClusterService,
+  type WatchClustersResponse,
+} from "../gen/shared/idl/platform/v1/cluster_pb";
 import { msOf } from "../model/time";
 import { Ago, To, useNow } from "../parts/basics";
 import { Page } from "../parts/Page";
-import { Empty, Loaded } from "../parts/states";
+import { Empty, Light, Skeleton, Trouble } from "../parts/states";
 import { AddCluster } from "./clusters/AddCluster";
 import { ClusterState } from "./clusters/State";
 
-export const clusters = client(ClusterService);
+const clusters = client(ClusterService);
+
+type Fleet = { byName: ReadonlyMap<string, Cluster>; isWhole: boolean };
 
 /** A map of the clusters: pool by pool, each with its state, its load and its agent. */
 export default function Clusters() {
   const [isAdding, setAdding] = useState(false);
-  const query = useQuery({
-    queryKey: ["clusters"],
-    refetchInterval: 2000,
-    queryFn: async ({ signal }) =>
-      (await clusters.listClusters({ pageSize: 200 }, { signal })).clusters,
-  });
+  const { value, state } = useLive<WatchClustersResponse, Fleet>("clusters", "clusters", () => ({
+    open: (signal) => clusters.watchClusters({}, { signal }),
+    empty: () => ({ byName: new Map(), isWhole: false }),
+    fold: (fleet, message) => {
+      const byName = new Map(fleet.byName);
+      for (const cluster of message.clusters) byName.set(cluster.name, cluster);
+      for (const name of message.removed) byName.delete(name);
+      return { byName, isWhole: fleet.isWhole || message.complete };
+    },
+    isWhole: (fleet) => fleet.isWhole,
+  }));
+  const found = value && [...value.byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   return (
     <Page
       title="Clusters"
       lede="Where actions run. Each cluster has one agent, which dials out to here; nothing dials in."
       actions={
-        <button type="button" className="primary" onClick={() => setAdding(true)}>
-          Add a cluster
-        </button>
+        <>
+          <Light state={state} />
+          <button type="button" className="primary" onClick={() => setAdding(true)}>
+            Add a cluster
+          </button>
+        </>
       }
     >
-      <Loaded query={query}>
-        {(found) =>
-          found.length === 0 ? (
-            <Empty title="No cluster yet">
-              <p>
-                Actions wait until there is one. Add a cluster, and its agent appears here by
-                itself.
-              </p>
-              <p className="actions">
-                <button type="button" className="primary" onClick={() => setAdding(true)}>
-                  Add a cluster
-                </button>
-              </p>
-            </Empty>
-          ) : (
-            <div className="stack">
-              {poolsOf(found).map(([pool, members]) => (
-                <section key={pool} aria-label={`Pool ${pool || "default"}`} className="stack">
-                  <h2>
-                    {pool || "default pool"}{" "}
-                    <span className="quiet">
-                      {members.filter((each) => each.state === "ready").length} of {members.length}{" "}
-                      ready
-                    </span>
-                  </h2>
-                  <div className="cards">
-                    {members.map((cluster) => (
-                      <Card key={cluster.name} cluster={cluster} />
-                    ))}
-                  </div>
-                </section>
-              ))}
-            </div>
-          )
-        }
-      </Loaded>
+      {state.kind === "stopped" && found === undefined ? (
+        <Trouble problem={state.problem} />
+      ) : found === undefined ? (
+        <Skeleton />
+      ) : found.length === 0 ? (
+        <Empty title="No cluster yet">
+          <p>
+            Actions wait until there is one. Add a cluster, and its agent appears here by itself.
+          </p>
+          <p className="actions">
+            <button type="button" className="primary" onClick={() => setAdding(true)}>
+              Add a cluster
+            </button>
+          </p>
+        </Empty>
+      ) : (
+        <div className="stack">
+          {poolsOf(found).map(([pool, members]) => (
+            <section key={pool} aria-label={`Pool ${pool || "default"}`} className="stack">
+              <h2>
+                {pool || "default pool"}{" "}
+                <span className="quiet">
+                  {members.filter((each) => each.state === "ready").length} of {members.length}{" "}
+                  ready
+                </span>
+              </h2>
+              <div className="cards">
+                {members.map((cluster) => (
+                  <Card key={cluster.name} cluster={cluster} />
+                ))}
+              </div>
+            </section>
+          ))}
+        </div>
+      )}
       {isAdding && <AddCluster onClose={() => setAdding(false)} />}
     </Page>
   );

@@ -1,38 +1,29 @@
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect, useMemo, useRef, useState } from "react";
-import { runs } from "../api/clients";
-import { serverClock } from "../api/server";
+import { useEffect, useRef, useState } from "react";
+import { client, runs } from "../api/clients";
+import { usePaged } from "../api/paged";
 import { useLive } from "../api/stream";
-import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
-import type { Run } from "../gen/flyteidl2/workflow/run_definition_pb";
-import type { ListRunsResponse, WatchRunsResponse } from "../gen/flyteidl2/workflow/run_service_pb";
-import { lookOf, PHASE_BY_NAME, PHASES } from "../model/phases";
-import { wordOfPhase } from "../model/run";
-import { msOf, parseSince } from "../model/time";
-import { oneOf, someOf, text } from "../model/url";
+import type { WatchRunsResponse } from "../gen/flyteidl2/workflow/run_service_pb";
+import { type RunRow, RunService } from "../gen/shared/idl/platform/v1/run_pb";
+import { lookOf, PHASES } from "../model/phases";
+import { phaseOfWord } from "../model/run";
+import { msOf } from "../model/time";
 import { Ago, Command, Name, Phase, To } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
 import { Field } from "../parts/Field";
+import { List } from "../parts/List";
 import { Page } from "../parts/Page";
-import { Empty, Light, Loaded } from "../parts/states";
-import { More, Table } from "../parts/Table";
+import { Empty, Light } from "../parts/states";
 import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
 import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
-import { byOf, Labels, nameOf, RunTook, sourceOf, TaskName } from "./runs/cells";
+import { Actions, Labels, Problem, sourceOf, TaskName, WaitedRan } from "./runs/cells";
+import { type FilterUrl, filterOf, NO_FILTERS, SINCE, URL_STATE } from "./runs/filter";
+import { Histogram } from "./runs/Histogram";
 
-const PAGE = 50;
-const SINCE = ["", "1h", "24h", "7d", "30d"] as const;
-const URL_STATE = {
-  phase: someOf(PHASE_BY_NAME.keys()),
-  q: text(),
-  task: text(),
-  by: text(),
-  label: text(),
-  since: oneOf(SINCE, ""),
-};
+const runService = client(RunService);
 const COUNTED = PHASES.filter((phase) => lookOf(phase).name !== "recovered");
 
 /** The runs of a project, newest first, as they are now. */
@@ -43,9 +34,16 @@ export default function Runs() {
   const [abort, setAbort] = useState(false);
   const navigate = useNavigate();
   const find = useRef<HTMLInputElement>(null);
-  const list = useRuns(place, values);
-  const live = useChanges(place);
-  const isFiltered = Object.entries(values).some(([, value]) => value.length > 0);
+  const filter = filterOf(place, values);
+  const list = usePaged<RunRow>(
+    ["runs", place.project, place.domain, values],
+    async (pageToken, signal) => {
+      const answer = await runService.listRunRows({ filter, pageSize: 50, pageToken }, { signal });
+      return { rows: answer.runs, next: answer.nextPageToken };
+    },
+  );
+  const { state, changes } = useChanges(place);
+  const isFiltered = Object.values(values).some((value) => value.length > 0);
   useKeys([
     { key: "/", does: "find a run", run: () => find.current?.focus() },
     { key: "Escape", does: "clear the filters", run: () => set(NO_FILTERS) },
@@ -54,13 +52,13 @@ export default function Runs() {
     { name: "Show only failed runs", run: () => set({ phase: ["failed", "timed_out"] }) },
     { name: "Clear the filters", run: () => set(NO_FILTERS) },
   ]);
-  const two = [...chosen];
+  const names = [...chosen];
   return (
     <Page
       title="Runs"
       actions={
         <>
-          <Light state={live} />
+          <Light state={state} />
           {chosen.size > 0 && <span className="quiet">{chosen.size} chosen</span>}
           <button
             type="button"
@@ -69,7 +67,7 @@ export default function Runs() {
             onClick={() =>
               void navigate({
                 to: placePath(place, "compare"),
-                search: { a: two[0], b: two[1] } as never,
+                search: { a: names[0], b: names[1] } as never,
               })
             }
           >
@@ -93,66 +91,47 @@ export default function Runs() {
       {wrong.length > 0 && (
         <p className="stale">The link has a filter that cannot be: {wrong.join(", ")}.</p>
       )}
-      <Loaded query={list}>
-        {({ pages }) => {
-          const rows = pages.flatMap((page) => page.runs);
-          if (rows.length === 0)
-            return <None place={place} isFiltered={isFiltered} clear={() => set(NO_FILTERS)} />;
-          return (
-            <>
-              <Table
-                label="Runs"
-                rows={rows}
-                keyOf={nameOf}
-                columns={[
-                  {
-                    name: "Choose",
-                    hidden: true,
-                    cell: (run) => (
-                      <input
-                        type="checkbox"
-                        aria-label={`Choose ${nameOf(run)}`}
-                        checked={chosen.has(nameOf(run))}
-                        onChange={() => setChosen(toggled(chosen, nameOf(run)))}
-                      />
-                    ),
-                  },
-                  {
-                    name: "State",
-                    cell: (run) => <Phase phase={run.action?.status?.phase ?? 0} />,
-                  },
-                  {
-                    name: "Run",
-                    cell: (run) => (
-                      <To to={runPath(place, nameOf(run))}>
-                        <Name>{nameOf(run)}</Name>
-                      </To>
-                    ),
-                  },
-                  { name: "Task", cell: (run) => <TaskName run={run} place={place} /> },
-                  {
-                    name: "Started",
-                    cell: (run) => <Ago at={msOf(run.action?.status?.startTime)} />,
-                  },
-                  { name: "Took", align: "right", cell: (run) => <RunTook run={run} /> },
-                  { name: "By", cell: byOf },
-                  { name: "Source", cell: sourceOf },
-                  {
-                    name: "Labels",
-                    cell: (run) => <Labels run={run} choose={(label) => set({ label })} />,
-                  },
-                ]}
+      <Histogram filter={filter} changed={changes} />
+      <List
+        label="Runs"
+        list={list}
+        keyOf={(run) => run.run}
+        empty={<None place={place} isFiltered={isFiltered} clear={() => set(NO_FILTERS)} />}
+        columns={[
+          {
+            name: "Choose",
+            hidden: true,
+            cell: (run) => (
+              <input
+                type="checkbox"
+                aria-label={`Choose ${run.run}`}
+                checked={chosen.has(run.run)}
+                onChange={() => setChosen(toggled(chosen, run.run))}
               />
-              <More
-                shown={rows.length}
-                isMore={list.hasNextPage}
-                isLoading={list.isFetchingNextPage}
-                load={() => void list.fetchNextPage()}
-              />
-            </>
-          );
-        }}
-      </Loaded>
+            ),
+          },
+          { name: "State", cell: (run) => <Phase phase={phaseOfWord(run.phase)} /> },
+          {
+            name: "Run",
+            cell: (run) => (
+              <To to={runPath(place, run.run)}>
+                <Name>{run.run}</Name>
+              </To>
+            ),
+          },
+          { name: "Task", cell: (run) => <TaskName run={run} place={place} /> },
+          { name: "Actions", cell: (run) => <Actions run={run} /> },
+          { name: "Started", cell: (run) => <Ago at={msOf(run.createdAt)} /> },
+          { name: "Waited + ran", align: "right", cell: (run) => <WaitedRan run={run} /> },
+          { name: "Error", cell: (run) => <Problem run={run} /> },
+          { name: "By", cell: (run) => run.createdBy },
+          { name: "Source", cell: sourceOf },
+          {
+            name: "Labels",
+            cell: (run) => <Labels run={run} choose={(label) => set({ label })} />,
+          },
+        ]}
+      />
       {abort && (
         <Confirm
           title={`Abort ${chosen.size} ${chosen.size === 1 ? "run" : "runs"}?`}
@@ -160,23 +139,18 @@ export default function Runs() {
           onClose={() => setAbort(false)}
           run={async () => {
             for (const name of chosen) {
-              await runs.abortRun({
-                runId: { org: "", ...place, name },
-                reason: "chosen in the console",
-              });
+              const runId = { org: "", project: place.project, domain: place.domain, name };
+              await runs.abortRun({ runId, reason: "chosen in the console" });
             }
             setChosen(new Set());
           }}
         >
-          <p>Stops every action of: {two.join(", ")}. Runs that have ended stay as they are.</p>
+          <p>Stops every action of: {names.join(", ")}. Runs that have ended stay as they are.</p>
         </Confirm>
       )}
     </Page>
   );
 }
-
-const NO_FILTERS = { phase: [], q: "", task: "", by: "", label: "", since: "" as const };
-type Values = ReturnType<typeof useUrl<typeof URL_STATE>>["values"];
 
 function toggled(set: ReadonlySet<string>, name: string): ReadonlySet<string> {
   const next = new Set(set);
@@ -184,55 +158,12 @@ function toggled(set: ReadonlySet<string>, name: string): ReadonlySet<string> {
   return next;
 }
 
-/** What the server is asked for, by the filters of the URL. */
-function filtersOf(values: Values) {
-  const filters: { field: string; function: Filter_Function; values: string[] }[] = [];
-  const add = (field: string, how: Filter_Function, ...wanted: string[]) =>
-    filters.push({ field, function: how, values: wanted });
-  if (values.phase.length > 0) {
-    const words = values.phase.map((name) => wordOfPhase(PHASE_BY_NAME.get(name) ?? 0));
-    add("phase", Filter_Function.VALUE_IN, ...words);
-  }
-  if (values.q !== "") add("run_name", Filter_Function.CONTAINS_CASE_INSENSITIVE, values.q);
-  if (values.task !== "") add("task_name", Filter_Function.CONTAINS_CASE_INSENSITIVE, values.task);
-  if (values.by !== "") add("created_by", Filter_Function.CONTAINS_CASE_INSENSITIVE, values.by);
-  if (values.label !== "") {
-    const [key = "", value] = values.label.split(/=(.*)/s);
-    if (value === undefined) add(`labels.${key}`, Filter_Function.EXISTS);
-    else add(`labels.${key}`, Filter_Function.EQUAL, value);
-  }
-  const since = parseSince(values.since);
-  if (since !== undefined) {
-    const from = new Date(Math.floor((serverClock.now() - since) / 60_000) * 60_000);
-    add("created_at", Filter_Function.GREATER_THAN_OR_EQUAL, from.toISOString());
-  }
-  return filters;
-}
-
-function useRuns(place: Place, values: Values) {
-  return useInfiniteQuery({
-    queryKey: ["runs", place.project, place.domain, values],
-    initialPageParam: "",
-    getNextPageParam: (page: ListRunsResponse) => page.token || undefined,
-    queryFn: ({ pageParam, signal }) =>
-      runs.listRuns(
-        {
-          request: { limit: PAGE, token: pageParam, filters: filtersOf(values) },
-          scopeBy: {
-            case: "projectId",
-            value: { organization: "", name: place.project, domain: place.domain },
-          },
-        },
-        { signal },
-      ),
-  });
-}
-
-/** Takes changes of runs into the list: known ones at once, the list itself half a second later. */
+/** Reads the list again when runs change, at most every half second; `changes` counts. */
 function useChanges(place: Place) {
   const queries = useQueryClient();
+  const [changes, setChanges] = useState(0);
   const key = `runs ${place.project}/${place.domain}`;
-  const { value, state } = useLive<WatchRunsResponse, Map<string, Run>>(key, key, () => ({
+  const { value, state } = useLive<WatchRunsResponse, number>(key, key, () => ({
     open: (signal) =>
       runs.watchRuns(
         {
@@ -243,34 +174,23 @@ function useChanges(place: Place) {
         },
         { signal },
       ),
-    empty: () => new Map(),
-    fold: (_before, message) => new Map(message.runs.map((run) => [nameOf(run), run])),
+    empty: () => 0,
+    fold: (count) => count + 1,
   }));
   useEffect(() => {
-    if (value === undefined || value.size === 0) return undefined;
-    queries.setQueriesData<{ pages: { runs: Run[] }[] }>(
-      { queryKey: ["runs", place.project, place.domain] },
-      (before) =>
-        before && {
-          ...before,
-          pages: before.pages.map((page) => ({
-            ...page,
-            runs: page.runs.map((run) => value.get(nameOf(run)) ?? run),
-          })),
-        },
-    );
-    const timer = setTimeout(
-      () => void queries.invalidateQueries({ queryKey: ["runs", place.project, place.domain] }),
-      500,
-    );
+    if (value === undefined) return undefined;
+    const timer = setTimeout(() => {
+      void queries.invalidateQueries({ queryKey: ["runs", place.project, place.domain] });
+      setChanges(value);
+    }, 500);
     return () => clearTimeout(timer);
   }, [value, queries, place.project, place.domain]);
-  return state;
+  return { state, changes };
 }
 
 function Filters(props: {
-  values: Values;
-  set: ReturnType<typeof useUrl<typeof URL_STATE>>["set"];
+  values: FilterUrl["values"];
+  set: FilterUrl["set"];
   findRef: React.RefObject<HTMLInputElement | null>;
   isFiltered: boolean;
 }) {
@@ -284,8 +204,8 @@ function Filters(props: {
         set={(q) => set({ q }, "replace")}
         inputRef={props.findRef}
       />
-      <Field name="Task" value={values.task} set={(task) => set({ task }, "replace")} />
-      <Field name="By" value={values.by} set={(by) => set({ by }, "replace")} />
+      <Field name="Task, exact" value={values.task} set={(task) => set({ task }, "replace")} />
+      <Field name="By, exact" value={values.by} set={(by) => set({ by }, "replace")} />
       <Field
         name="Label key=value"
         value={values.label}
@@ -295,7 +215,7 @@ function Filters(props: {
         <span className="sr">Since</span>
         <select
           value={values.since}
-          onChange={(event) => set({ since: event.target.value as Values["since"] })}
+          onChange={(event) => set({ since: event.target.value as typeof values.since })}
         >
           {SINCE.map((each) => (
             <option key={each} value={each}>
@@ -339,7 +259,6 @@ function None({
   isFiltered: boolean;
   clear: () => void;
 }) {
-  const command = useMemo(() => runCommand(place), [place]);
   if (isFiltered) {
     return (
       <Empty title="No run matches">
@@ -354,12 +273,7 @@ function None({
   return (
     <Empty title="No runs yet">
       <p>Runs of this project appear here as soon as they are created. To make one:</p>
-      <Command>{command}</Command>
+      <Command>{flyteCommand("run examples/hello.py main --name you", place)}</Command>
     </Empty>
   );
-}
-
-/** The command that runs a first workflow here. */
-export function runCommand(place: Place): string {
-  return flyteCommand("run examples/hello.py main --name you", place);
 }

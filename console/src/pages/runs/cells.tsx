@@ -1,53 +1,73 @@
-import { type Run, RunSource } from "../../gen/flyteidl2/workflow/run_definition_pb";
-import { nameOfIdentity } from "../../model/people";
-import { isTerminal } from "../../model/phases";
-import { formatDuration, msOf } from "../../model/time";
-import { Tag, To, Took } from "../../parts/basics";
+import type { RunRow } from "../../gen/shared/idl/platform/v1/run_pb";
+import { phaseOfWord, sortCounts } from "../../model/run";
+import { msOf } from "../../model/time";
+import { PhaseBar, Tag, To, Took } from "../../parts/basics";
 import { type Place, placePath } from "../../shell/url";
 
-export function nameOf(run: Run): string {
-  return run.action?.id?.run?.name ?? "";
+/** How many of a run's actions are in which phase. */
+export function Actions({ run }: { run: RunRow }) {
+  const counts = sortCounts(
+    run.actions.map(({ phase, count }) => [phaseOfWord(phase), Number(count)]),
+  );
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return (
+    <span className="actions-cell">
+      <PhaseBar counts={counts} />
+      <span className="quiet num">
+        {total.toLocaleString("en")}
+        {run.partial && "+"}
+      </span>
+    </span>
+  );
 }
 
-export function TaskName({ run, place }: { run: Run; place: Place }) {
-  const spec = run.action?.metadata?.spec;
-  if (spec?.case !== "task") return null;
-  const name = spec.value.id?.name ?? "";
-  return <To to={placePath(place, `tasks/${encodeURIComponent(name)}`)}>{name}</To>;
-}
-
-export function RunTook({ run }: { run: Run }) {
-  const status = run.action?.status;
-  if (status === undefined) return null;
-  if (status.durationMs !== undefined && isTerminal(status.phase)) {
-    return <span className="num">{formatDuration(Number(status.durationMs))}</span>;
+/** The first error of a run in one line, or who stopped it. */
+export function Problem({ run }: { run: RunRow }) {
+  const error = run.firstError;
+  if (error !== undefined) {
+    return (
+      <span className="error-line" title={error.message}>
+        <strong>{error.code}</strong> {error.message}
+      </span>
+    );
   }
-  return <Took from={msOf(status.startTime)} until={msOf(status.endTime)} />;
+  if (run.abortReason === "" && run.abortedBy === "") return null;
+  return (
+    <span className="quiet">
+      stopped by {run.abortedBy}
+      {run.abortReason && `: ${run.abortReason}`}
+    </span>
+  );
 }
 
-export function byOf(run: Run): string {
-  return nameOfIdentity(run.action?.metadata?.executedBy);
+/** How long a run waited for its start, and then ran. */
+export function WaitedRan({ run }: { run: RunRow }) {
+  const [created, started, ended] = [msOf(run.createdAt), msOf(run.startedAt), msOf(run.endedAt)];
+  return (
+    <span className="num">
+      <span className="quiet">
+        <Took from={created} until={started ?? ended} />
+        {started !== undefined && " + "}
+      </span>
+      {started !== undefined && <Took from={started} until={ended} />}
+    </span>
+  );
 }
 
-const SOURCES: Partial<Record<RunSource, string>> = {
-  [RunSource.WEB]: "console",
-  [RunSource.CLI]: "cli",
-  [RunSource.SCHEDULE_TRIGGER]: "schedule",
-  [RunSource.ARTIFACT_TRIGGER]: "artifact",
-  [RunSource.TRACKED]: "tracked",
-};
-
-export function sourceOf(run: Run) {
-  const { metadata } = run.action ?? {};
-  const words = SOURCES[metadata?.source ?? RunSource.UNSPECIFIED] ?? "";
-  return metadata?.triggerName ? `${words} ${metadata.triggerName}` : words;
+export function TaskName({ run, place }: { run: RunRow; place: Place }) {
+  return <To to={placePath(place, `tasks/${encodeURIComponent(run.task)}`)}>{run.task}</To>;
 }
 
-export function Labels({ run, choose }: { run: Run; choose: (label: string) => void }) {
+export function sourceOf(run: RunRow): string {
+  const words = run.source.replaceAll("_", " ");
+  return run.trigger ? `${words} ${run.trigger}` : words;
+}
+
+export function Labels({ run, choose }: { run: RunRow; choose: (label: string) => void }) {
   const entries = Object.entries(run.labels);
   return (
     <span className="tags">
-      {entries.slice(0, 3).map(([key, value]) => (
+      {entries.slice(0, 2).map(([key, value]) => (
         <button
           key={key}
           type="button"
@@ -59,15 +79,15 @@ export function Labels({ run, choose }: { run: Run; choose: (label: string) => v
           </Tag>
         </button>
       ))}
-      {entries.length > 3 && (
+      {entries.length > 2 && (
         <span
           className="quiet"
           title={entries
             .map(([key, value]) => `${key}=${value}`)
-            .slice(3, 60)
+            .slice(2, 60)
             .join("\n")}
         >
-          +{entries.length - 3}
+          +{entries.length - 2}
         </span>
       )}
     </span>
