@@ -3,9 +3,10 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from dataplane.agent.core.capacity import default_slots
@@ -53,7 +54,8 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
         store = IdentityFile(runtime_settings.data_dir / "identity.json")
         credential = await open_credential(settings, store, clock)
         settings = with_endpoint(settings, credential)
-        base |= _trusting(settings, runtime_settings, base)
+        trusting = _trusting(settings, runtime_settings, base)
+        base |= trusting
         outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
@@ -108,6 +110,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                     "sweeper": sweeper.run,
                     "api tokens": process.tokens.run,
                     **({"secret manager": outside.run} if outside else {}),
+                    **_keep_trusting(settings, trusting),
                 },
             )
 
@@ -127,6 +130,16 @@ def _trusting(
             " --public-ca-file and --data-dir"
         ) from error
     return {} if bundle is None else {trust.VARIABLE: str(bundle.resolve())}
+
+
+def _keep_trusting(
+    settings: Settings, trusting: Mapping[str, str]
+) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
+    """Return the loop that keeps the bundle up to date, if there is one."""
+    if settings.api_ca_file is None or not trusting:
+        return {}
+    bundle = Path(trusting[trust.VARIABLE])
+    return {"trusted authorities": partial(trust.keep_bundle, settings.api_ca_file, bundle)}
 
 
 def _open_keys(path: Path) -> Sequence[PrivateKey]:
