@@ -16,6 +16,7 @@ import { NotFound, Shell } from "./shell/Shell";
 import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/parts.css";
+import "./styles/tables.css";
 
 apply();
 

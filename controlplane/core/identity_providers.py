@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from controlplane.core.email_addresses import domain_of
 from controlplane.core.errors import InvalidError
-from controlplane.core.identity import domain_of
 from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
 

@@ -2,7 +2,7 @@
 Defines the schema; ``dispatch_tables`` has the tables of dispatch, ``identity_tables``,
 ``credential_tables`` and ``login_tables`` those of people and logins, ``agent_tables`` those of
 agents' identity, ``notification_tables`` those of notifications, ``trigger_tables`` those of
-triggers.
+triggers, ``scope_tables`` what an org, a domain or a project gives its runs.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -40,6 +40,7 @@ from controlplane.store import (
     identity_tables,
     login_tables,
     notification_tables,
+    scope_tables,
     trigger_tables,
 )
 from controlplane.store.columns import at as _at, text_column as _text
@@ -55,6 +56,7 @@ _OTHER_MODULES = (
     identity_tables,
     login_tables,
     notification_tables,
+    scope_tables,
     trigger_tables,
 )  # imported, so that the metadata has their tables
 
@@ -345,51 +347,6 @@ cascades = Table(
     _text("aborted_by"),
     _at("created_at"),
     postgresql_with={"fillfactor": "70"},
-)
-
-# Values as envelopes; project and domain are "" in wider scopes.
-secrets = Table(
-    "secrets",
-    metadata,
-    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
-    Column("project", Text, primary_key=True),
-    Column("domain", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("type", SmallInteger, nullable=False),  # core.secrets.SecretType
-    Column("envelope", LargeBinary, nullable=False),
-    Column("keyring", Text, nullable=False),  # name of the key that opens it, or "clusters"
-    Column("recipients", JSONB, nullable=False, server_default="[]"),  # names of clusters' keys
-    Column("version", BigInteger, nullable=False, server_default="1"),
-    _text("created_by"),
-    _at("created_at"),
-    _at("updated_at"),
-    Index("secrets_image_pull", "org", postgresql_where=text("type = 1")),
-)
-
-# Domains that an org has beside the default ones, or has renamed or deleted of those; at most
-# core.domains.MAX_DOMAINS and those.
-domains = Table(
-    "domains",
-    metadata,
-    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
-    Column("domain", Text, primary_key=True),
-    _text("name"),
-    Column("is_deleted", Boolean, nullable=False, server_default="false"),
-    _at("created_at"),
-)
-
-# What an org, a domain or a project gives its runs; project and domain are "" in wider scopes.
-# At most one row for each, and a row is at most core.scoped_settings.MAX_BYTES.
-scoped_settings = Table(
-    "scoped_settings",
-    metadata,
-    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
-    Column("domain", Text, primary_key=True),
-    Column("project", Text, primary_key=True),
-    Column("body", JSONB, nullable=False),  # dotted keys with their values; null: unset
-    Column("version", BigInteger, nullable=False, server_default="1"),
-    _text("updated_by"),
-    _at("updated_at"),
 )
 
 # The history of pending reasons (each from began_at to ended_at); kept as long as events are.

@@ -15,6 +15,9 @@ import { Toolbar } from "./run/Toolbar";
 import { countOf, useFailures } from "./run/useFailures";
 import { useTree } from "./run/useTree";
 import "./run/run.css";
+import "./run/pane.css";
+import "./run/log.css";
+import "./run/strip.css";
 
 const Abort = lazy(async () => ({ default: (await import("./run/Abort")).Abort }));
 const Strip = lazy(async () => ({ default: (await import("./run/Analysis")).Strip }));

@@ -15,8 +15,8 @@ from controlplane.store.dispatch_tables import clusters
 from controlplane.store.resources.filters import among, text_field
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.rows import parse_enum
+from controlplane.store.scope_tables import secrets
 from controlplane.store.statements import given, statement
-from controlplane.store.tables import secrets
 from shared.model.ids import AttemptId, ClusterName, DomainName, LeaseId, OrgName, ProjectName
 from shared.model.secrets import SecretName
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.core.email_addresses import parse_email_domain
 from controlplane.core.email_domains import (
     CHECKED_AGAIN,
     MISSING_FOR,
@@ -23,7 +24,7 @@ from controlplane.core.errors import (
     NotReadyError,
     UnavailableError,
 )
-from controlplane.core.identity import MAX_EMAIL_DOMAINS, parse_email_domain
+from controlplane.core.identity import MAX_EMAIL_DOMAINS
 from controlplane.outbound.dns import LookupFailedError
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import email_domain_claims as store, invitations

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.deleted_orgs import explain_deletion
+from controlplane.core.email_addresses import domain_of, is_same_address, parse_email
 from controlplane.core.errors import (
     ConflictError,
     ExhaustedError,
@@ -31,9 +32,6 @@ from controlplane.core.identity import (
     NewInvitation,
     PrincipalKind,
     User,
-    domain_of,
-    is_same_address,
-    parse_email,
     parse_life,
     parse_org,
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.credentials import EndedLogins
+from controlplane.core.email_addresses import domain_of, parse_email_domain
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -19,11 +20,9 @@ from controlplane.core.identity import (
     Membership,
     Org,
     User,
-    domain_of,
     explain_refusal,
     find_user_id,
     parse_display,
-    parse_email_domain,
     parse_org,
     require_version,
 )

@@ -13,6 +13,7 @@ from controlplane.authn.sealing import Sealer
 from controlplane.core.browser_sessions import CALLBACK, NO_ORG
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.credentials import EndedLogins
+from controlplane.core.email_addresses import domain_of, parse_email_domain
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -20,13 +21,7 @@ from controlplane.core.errors import (
     InvalidError,
     NotFoundError,
 )
-from controlplane.core.identity import (
-    Org,
-    domain_of,
-    parse_display,
-    parse_email_domain,
-    require_version,
-)
+from controlplane.core.identity import Org, parse_display, require_version
 from controlplane.core.identity_providers import (
     INSTALLATION,
     MAX_PROVIDERS,

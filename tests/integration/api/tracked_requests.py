@@ -97,3 +97,26 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "TrackedRunService/WatchActions": lambda _: run_pb.WatchActionsRequest(run_id=run_id(RUN)),
     "TrackedRunService/AbortRun": lambda _: run_pb.AbortRunRequest(run_id=run_id(RUN)),
 }
+
+
+async def reported(api: ApiUnderTest, *updates: Any) -> list[int]:
+    """Report, and return the code of each answer; 0: it was taken."""
+    answer = await api.tracked.report_actions(report(*updates))
+    return [status.code for status in answer.statuses]
+
+
+async def details(api: ApiUnderTest, name: str = "a0", run: str = RUN) -> Any:
+    request = run_pb.GetActionDetailsRequest(action_id=action_id(name, run=run))
+    return (await api.tracked.get_action_details(request)).details
+
+
+async def actions_of(api: ApiUnderTest) -> dict[str, Any]:
+    request = run_pb.ListActionsRequest(run_id=run_id(RUN))
+    return {each.id.name: each for each in (await api.tracked.list_actions(request)).actions}
+
+
+async def phases(api: ApiUnderTest) -> dict[str, str]:
+    return {
+        name: ActionPhase.Name(each.status.phase).removeprefix("ACTION_PHASE_")
+        for name, each in (await actions_of(api)).items()
+    }

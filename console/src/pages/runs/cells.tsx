@@ -59,7 +59,7 @@ export function TaskName({ run, place }: { run: RunRow; place: Place }) {
 }
 
 export function sourceOf(run: RunRow): string {
-  const words = run.source.replaceAll("_", " ");
+  const words = run.source === "unspecified" ? "" : run.source.replaceAll("_", " ");
   return run.trigger ? `${words} ${run.trigger}` : words;
 }
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.core import identity
+from controlplane.core import email_addresses, identity
 from controlplane.core.callers import Permission, Subject
 from controlplane.core.errors import ConflictError, InvalidError
 from controlplane.core.roles import OWNER
@@ -102,28 +102,28 @@ def test_permissions_of_a_role_are_known_ones() -> None:
     [("Ada@Acme.Example ", "Ada@acme.example"), ("a+b@x.io", "a+b@x.io")],
 )
 def test_email_address_has_its_domain_in_lower_case(written: str, parsed: str) -> None:
-    assert identity.parse_email(written) == parsed
-    assert identity.domain_of(parsed) == parsed.rpartition("@")[2]
+    assert email_addresses.parse_email(written) == parsed
+    assert email_addresses.domain_of(parsed) == parsed.rpartition("@")[2]
 
 
 @pytest.mark.parametrize("written", ["", "a", "@x", "a@", "a b@x.io", "a@b@c d", "a\n@x.io"])
 def test_text_that_is_no_email_address_is_refused(written: str) -> None:
     with pytest.raises(InvalidError, match="not an e-mail address"):
-        identity.parse_email(written)
-    assert identity.domain_of("nobody") == ""
+        email_addresses.parse_email(written)
+    assert email_addresses.domain_of("nobody") == ""
 
 
 def test_addresses_are_the_same_in_any_case() -> None:
-    assert identity.is_same_address("Ada@x.io", "ada@X.io")
-    assert not identity.is_same_address("", "")
+    assert email_addresses.is_same_address("Ada@x.io", "ada@X.io")
+    assert not email_addresses.is_same_address("", "")
 
 
 def test_email_domain_is_one_that_not_everyone_can_have() -> None:
-    assert identity.parse_email_domain("@Acme.Example") == "acme.example"
+    assert email_addresses.parse_email_domain("@Acme.Example") == "acme.example"
     with pytest.raises(InvalidError, match="anyone can have"):
-        identity.parse_email_domain("gmail.com")
+        email_addresses.parse_email_domain("gmail.com")
     with pytest.raises(InvalidError, match="not the domain"):
-        identity.parse_email_domain("localhost")
+        email_addresses.parse_email_domain("localhost")
 
 
 def test_texts_for_people_are_one_printable_line() -> None:
