@@ -129,7 +129,8 @@ def test_steps_are_split_by_the_reasons_of_their_action() -> None:
     train = span("train", 0, 10)
     timelines = {
         train.id: [
-            interval(Reason.NO_CREDIT, 0, 4),
+            interval(Reason.QUEUE_LIMIT, 0, 1),  # over before the step
+            interval(Reason.NO_CREDIT, 1, 4),
             interval(Reason.RUNNING, 4, 7),
             interval(Reason.RUNNING, 7, 12),
         ]

@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.core import email_addresses, identity
 from controlplane.core.callers import Permission, Subject
+from controlplane.core.deleted_orgs import Deletion
 from controlplane.core.errors import ConflictError, InvalidError
 from controlplane.core.roles import OWNER
 from shared.kit.secrets import SecretText
@@ -32,7 +33,9 @@ def test_org_that_requires_its_own_provider_admits_no_login_at_another() -> None
     acme, other, installation = OrgName("acme"), OrgName("other"), OrgName("")
     org = identity.Org(name=acme, display_name="", created_by="", created_at=NOW, version=1)
     assert all(org.admits(provider) for provider in (acme, other, installation))
+    assert identity.explain_refusal(acme, org, other) == ""
     strict = replace(org, requires_own_provider=True)
+    assert "requires its own identity provider" in identity.explain_refusal(acme, strict, other)
     assert [strict.admits(provider) for provider in (acme, other, installation)] == [
         True,
         False,
@@ -177,3 +180,17 @@ def test_api_key_has_the_form_that_the_sdk_takes() -> None:
         "https://volary.example:8443", "ak-1", SecretText("secret"), OrgName("acme")
     )
     assert b64decode(key.reveal()).decode() == "volary.example:ak-1:secret:acme"
+
+
+def test_org_that_is_missing_or_deleted_refuses_everyone_and_says_why() -> None:
+    acme = OrgName("acme")
+    assert identity.explain_refusal(acme, None, acme) == "org acme does not exist"
+    deletion = Deletion(
+        deleted_at=NOW, deleted_by="user:ada", agents_until=NOW, erase_at=NOW + timedelta(days=14)
+    )
+    org = identity.Org(
+        name=acme, display_name="", created_by="", created_at=NOW, version=1, deletion=deletion
+    )
+    assert "the operator can restore it until" in identity.explain_refusal(acme, org, acme)
+    final = replace(org, deletion=replace(deletion, erasing_since=NOW))
+    assert identity.explain_refusal(acme, final, acme).endswith("and its data is erased")

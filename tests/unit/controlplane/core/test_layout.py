@@ -94,3 +94,18 @@ def test_scope_of_every_uri_that_is_made_is_its_project_and_domain() -> None:
         layout.uploaded_inputs_uri(BASE, ORG, project, domain, "0" * 64),
     )
     assert {layout.scope_of(BASE, ORG, uri) for uri in made} == {(project, domain)}
+
+
+def test_program_of_a_tracked_run_uploads_into_its_org_and_replaces_its_report_alone() -> None:
+    run = make_run_key("r1")
+    base = layout.tracked_run_base(BASE, ORG, run)
+    assert layout.belongs_to(BASE, ORG, base)
+    assert base.endswith("/r1")
+    assert layout.may_be_replaced(f"{layout.TRACKED_RUNS}/r1/a0", layout.REPORT)
+    assert not layout.may_be_replaced(f"{layout.TRACKED_RUNS}/r1/a0", layout.INPUTS)
+    assert not layout.may_be_replaced("elsewhere", layout.REPORT)
+
+
+def test_prefix_of_another_attempt_is_beside_the_first() -> None:
+    first, second = (layout.output_prefix(RUN_BASE, ACTION, number) for number in (1, 2))
+    assert layout.prefix_of_attempt(first, 2) == second

@@ -109,3 +109,11 @@ def test_view_out_of_its_limits_is_refused(nodes: list[TreeNode], message: str) 
 )
 def test_first_line_of_an_error_is_what_it_says(message: str, line: str) -> None:
     assert first_line(message) == line
+
+
+def test_view_within_its_limits_is_taken() -> None:
+    nodes = (
+        TreeNode(parent=None),
+        TreeNode(parent=ROOT, fold=Fold("", "t"), offset=400, limit=200),
+    )
+    assert TreeView(nodes=nodes).nodes == nodes
