@@ -24,10 +24,11 @@ def test_run_page_is_served(flyte: Flyte) -> None:
     output = flyte("run", "hello.py", "main")
     [address] = [word for word in output.text.split() if word.endswith(f"runs/{output.run}")]
 
-    answer = httpx.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
+    page = httpx.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
+    plain = httpx.get(f"{address}?plain", follow_redirects=True)
 
-    assert answer.status_code == 200
-    assert output.run in answer.text
+    assert (page.status_code, plain.status_code) == (200, 200)
+    assert output.run in plain.text
 
 
 async def test_run_with_a_name(api: ApiClient, flyte: Flyte) -> None:

@@ -85,7 +85,7 @@ async def test_key_that_the_page_shows_logs_the_flyte_command_in(
     owner: Owner, page: Page, tmp_path: Path
 ) -> None:
     await page.goto(f"{owner.url}/v2/admin/api-keys")
-    await page.get_by_role("button", name=re.compile("service account$")).click()
+    await page.get_by_role("button", name="Create a service account").first.click()
     dialog = page.get_by_role("dialog", name="Create a service account")
     await dialog.get_by_role("textbox", name="Name").fill("nightly")
     await dialog.get_by_role("button", name="Create", exact=True).click()
