@@ -29,8 +29,8 @@ RETURNING {_COLUMNS}
 _DELETE = statement("""
 DELETE FROM email_domain_claims WHERE org = :org AND domain = :domain RETURNING domain
 """)
-# Whoever takes a claim moves it on first, so that each is looked up by one replica; if that dies,
-# it is due again then.
+# A replica that takes a claim moves its next check on first, so that one replica looks it up; if that
+# dies, the claim is due again then.
 _TAKE = statement(f"""
 WITH due AS MATERIALIZED (
     SELECT c.org, c.domain FROM email_domain_claims c
