@@ -15,6 +15,7 @@ import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago, Command, Dialog } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
@@ -170,34 +171,20 @@ function CreateAccount({ onClose }: { onClose: () => void }) {
         await queries.invalidateQueries({ queryKey: ["service accounts"] });
       }}
     >
-      <label>
-        Name
-        <input
-          type="text"
-          required
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-        />
-      </label>
-      <label>
-        What it is for
-        <input
-          type="text"
-          value={description}
-          autoComplete="off"
-          onChange={(event) => setDescription(event.target.value)}
-        />
-      </label>
+      <TextField label="Name" required value={name} set={setName} />
+      <TextField label="What it is for" value={description} set={setDescription} />
     </Confirm>
   );
 }
 
-const DAYS = [30, 90, 365, 0];
+const DAYS = ["30", "90", "365", "0"].map((value) => ({
+  value,
+  label: value === "0" ? "never" : `after ${value} days`,
+}));
 
 function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () => void }) {
   const [name, setName] = useState("");
-  const [days, setDays] = useState(90);
+  const [days, setDays] = useState("90");
   const [secret, setSecret] = useState<string | undefined>();
   const [requestId] = useState(() => crypto.randomUUID());
   const queries = useQueryClient();
@@ -220,7 +207,7 @@ function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () 
       onDone={() => undefined}
       run={async () => {
         const expiresAt =
-          days === 0 ? undefined : timestampFromMs(serverClock.now() + days * 86_400_000);
+          days === "0" ? undefined : timestampFromMs(serverClock.now() + Number(days) * 86_400_000);
         const answer = await keys.createApiKey({
           requestId,
           serviceAccountId: account.id,
@@ -231,26 +218,8 @@ function CreateKey({ account, onClose }: { account: ServiceAccount; onClose: () 
         setSecret(answer.secret?.apiKey ?? "");
       }}
     >
-      <label>
-        Name
-        <input
-          type="text"
-          required
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-        />
-      </label>
-      <label>
-        Ends
-        <select value={days} onChange={(event) => setDays(Number(event.target.value))}>
-          {DAYS.map((each) => (
-            <option key={each} value={each}>
-              {each === 0 ? "never" : `after ${each} days`}
-            </option>
-          ))}
-        </select>
-      </label>
+      <TextField label="Name" required value={name} set={setName} />
+      <SelectField label="Ends" value={days} set={setDays} choices={DAYS} />
     </Confirm>
   );
 }

@@ -12,6 +12,7 @@ import {
 import { msOf } from "../model/time";
 import { Ago, Fields, Instant, To } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { CheckField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Light, Loaded } from "../parts/states";
@@ -190,14 +191,11 @@ function Ask(props: {
     >
       <p>{words[what]}</p>
       {what === "drain" && (
-        <label className="check">
-          <input
-            type="checkbox"
-            checked={stop}
-            onChange={(event) => setStop(event.target.checked)}
-          />
-          Stop what is left now; it starts again on other clusters
-        </label>
+        <CheckField
+          label="Stop what is left now; it starts again on other clusters"
+          value={stop}
+          set={setStop}
+        />
       )}
     </Confirm>
   );

@@ -10,6 +10,7 @@ import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago, Copy } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
@@ -132,16 +133,14 @@ function Add({ onClose }: { onClose: () => void }) {
         Register <code>{`${location.origin}/login/callback`}</code> there as the redirect address.
       </p>
       {FIELDS.map(([key, words, type, isRequired]) => (
-        <label key={key}>
-          {words}
-          <input
-            type={type}
-            required={isRequired}
-            autoComplete="off"
-            value={values[key]}
-            onChange={(event) => setValues({ ...values, [key]: event.target.value })}
-          />
-        </label>
+        <TextField
+          key={key}
+          label={words}
+          type={type}
+          required={isRequired}
+          value={values[key]}
+          set={(value) => setValues({ ...values, [key]: value })}
+        />
       ))}
     </Confirm>
   );

@@ -15,6 +15,7 @@ import { text } from "../model/url";
 import { Command, To } from "../parts/basics";
 import { Failure } from "../parts/Confirm";
 import { Field } from "../parts/Field";
+import { CheckField, SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty, Loaded } from "../parts/states";
@@ -218,55 +219,32 @@ function Form({ place, of }: { place: Place; of: Launchable }) {
       <details>
         <summary>More: name, queue, labels, cache</summary>
         <div className="form">
-          <label>
-            Name of the run
-            <input
-              type="text"
-              value={name}
-              placeholder="made up if empty"
-              autoComplete="off"
-              onChange={(event) => setName(event.target.value)}
-            />
-          </label>
-          <label>
-            Queue
-            <input
-              type="text"
-              value={queue}
-              placeholder="default"
-              autoComplete="off"
-              onChange={(event) => setQueue(event.target.value)}
-            />
-          </label>
-          <label>
-            Labels
-            <input
-              type="text"
-              value={labels}
-              placeholder="team=vision, kind=test"
-              autoComplete="off"
-              onChange={(event) => setLabels(event.target.value)}
-            />
-          </label>
-          <label className="check">
-            <input
-              type="checkbox"
-              checked={overwrite}
-              onChange={(event) => setOverwrite(event.target.checked)}
-            />
-            Run what is cached again, and replace it
-          </label>
+          <TextField
+            label="Name of the run"
+            placeholder="made up if empty"
+            value={name}
+            set={setName}
+          />
+          <TextField label="Queue" placeholder="default" value={queue} set={setQueue} />
+          <TextField
+            label="Labels"
+            placeholder="team=vision, kind=test"
+            value={labels}
+            set={setLabels}
+          />
+          <CheckField
+            label="Run what is cached again, and replace it"
+            value={overwrite}
+            set={setOverwrite}
+          />
         </div>
       </details>
       {of.from !== "" && (
-        <label className="check">
-          <input
-            type="checkbox"
-            checked={recover}
-            onChange={(event) => setRecover(event.target.checked)}
-          />
-          Recover: take over what succeeded in {of.from}
-        </label>
+        <CheckField
+          label={`Recover: take over what succeeded in ${of.from}`}
+          value={recover}
+          set={setRecover}
+        />
       )}
       {launch.isError && <LaunchFailure error={launch.error} />}
       <p className="actions">
@@ -311,44 +289,12 @@ function InputField({
   );
   if (input.kind === "bool" || input.kind === "choice") {
     const choices = input.kind === "bool" ? ["false", "true"] : input.choices;
-    return (
-      <label>
-        {label}
-        <select value={value} onChange={(event) => set(event.target.value)}>
-          {!choices.includes(value) && <option value={value}>choose</option>}
-          {choices.map((each) => (
-            <option key={each} value={each}>
-              {each}
-            </option>
-          ))}
-        </select>
-      </label>
-    );
+    const unset = choices.includes(value) ? [] : [{ value, label: "choose" }];
+    return <SelectField label={label} value={value} set={set} choices={[...unset, ...choices]} />;
   }
   const isLong = input.kind === "json" || value.length > 60 || value.includes("\n");
-  return (
-    <label htmlFor={`input-${input.name}`}>
-      {label}
-      {isLong ? (
-        <textarea
-          id={`input-${input.name}`}
-          rows={Math.min(14, value.split("\n").length + 1)}
-          value={value}
-          spellCheck={false}
-          onChange={(event) => set(event.target.value)}
-        />
-      ) : (
-        <input
-          id={`input-${input.name}`}
-          type="text"
-          value={value}
-          autoComplete="off"
-          spellCheck={false}
-          onChange={(event) => set(event.target.value)}
-        />
-      )}
-    </label>
-  );
+  const rows = isLong ? Math.min(14, value.split("\n").length + 1) : undefined;
+  return <TextField label={label} value={value} set={set} rows={rows} />;
 }
 
 function parseLabels(text: string): Record<string, string> {

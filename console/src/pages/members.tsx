@@ -9,6 +9,7 @@ import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago, Command, Dialog, To } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
@@ -205,28 +206,19 @@ function Invite({ onClose }: { onClose: () => void }) {
         setLink(answer.link);
       }}
     >
-      <label>
-        Address
-        <input
-          type="email"
-          value={email}
-          autoComplete="off"
-          onChange={(event) => setEmail(event.target.value)}
-        />
-        <span className="hint">
-          Only a login with this verified address may use the link; empty: anybody who has it.
-        </span>
-      </label>
-      <label>
-        Role in the whole org
-        <select value={role || names[0]} onChange={(event) => setRole(event.target.value)}>
-          {names.map((name) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
+      <TextField
+        label="Address"
+        type="email"
+        hint="Only a login with this verified address may use the link; empty: anybody who has it."
+        value={email}
+        set={setEmail}
+      />
+      <SelectField
+        label="Role in the whole org"
+        value={role || (names[0] ?? "")}
+        set={setRole}
+        choices={names}
+      />
     </Confirm>
   );
 }

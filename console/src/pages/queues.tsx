@@ -4,6 +4,7 @@ import { client } from "../api/clients";
 import { usePaged } from "../api/paged";
 import { type Queue, QueueService } from "../gen/shared/idl/platform/v1/queue_pb";
 import { Confirm } from "../parts/Confirm";
+import { CheckField, NumberField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
@@ -111,10 +112,10 @@ function clustersOf(queue: Queue) {
 }
 
 const NUMBERS = [
-  ["priority", "Priority", "-1,000 to 1,000; larger goes first", -1000],
-  ["depth", "Waiting at most", "0: no limit", 0],
-  ["actionConcurrency", "Actions at once", "0: no limit", 0],
-  ["runConcurrency", "Runs at once", "0: no limit", 0],
+  ["priority", "Priority", "-1,000 to 1,000; larger goes first", -1000, 1000],
+  ["depth", "Waiting at most", "0: no limit", 0, undefined],
+  ["actionConcurrency", "Actions at once", "0: no limit", 0, undefined],
+  ["runConcurrency", "Runs at once", "0: no limit", 0, undefined],
 ] as const;
 
 function Edit({ queue, onClose }: { queue: Queue | "new"; onClose: () => void }) {
@@ -149,41 +150,18 @@ function Edit({ queue, onClose }: { queue: Queue | "new"; onClose: () => void })
       run={save}
       onClose={onClose}
     >
-      {isNew && (
-        <label>
-          Name
-          <input
-            type="text"
-            required
-            value={name}
-            autoComplete="off"
-            onChange={(event) => setName(event.target.value)}
-          />
-        </label>
-      )}
-      <label>
-        Pool of clusters
-        <input
-          type="text"
-          value={pool}
-          placeholder="default"
-          autoComplete="off"
-          onChange={(event) => setPool(event.target.value)}
+      {isNew && <TextField label="Name" required value={name} set={setName} />}
+      <TextField label="Pool of clusters" placeholder="default" value={pool} set={setPool} />
+      {NUMBERS.map(([key, words, hint, min, max]) => (
+        <NumberField
+          key={key}
+          label={words}
+          hint={hint}
+          min={min}
+          max={max}
+          value={numbers[key]}
+          set={(value) => setNumbers({ ...numbers, [key]: value })}
         />
-      </label>
-      {NUMBERS.map(([key, words, hint, least]) => (
-        <label key={key}>
-          {words}
-          <input
-            type="number"
-            min={least}
-            value={numbers[key]}
-            onChange={(event) =>
-              setNumbers({ ...numbers, [key]: Math.trunc(event.target.valueAsNumber) || 0 })
-            }
-          />
-          <span className="hint">{hint}</span>
-        </label>
       ))}
     </Confirm>
   );
@@ -203,25 +181,12 @@ function Delete({ queue, onClose }: { queue: Queue; onClose: () => void }) {
         await client.invalidateQueries({ queryKey: ["queues"] });
       }}
     >
-      <label className="check">
-        <input
-          type="checkbox"
-          checked={moves}
-          onChange={(event) => setMoves(event.target.checked)}
-        />
-        Move its runs and {queue.load?.waiting ?? 0} waiting actions
-      </label>
-      {moves && (
-        <label>
-          To the queue
-          <input
-            type="text"
-            value={to}
-            placeholder="default"
-            onChange={(event) => setTo(event.target.value)}
-          />
-        </label>
-      )}
+      <CheckField
+        label={`Move its runs and ${queue.load?.waiting ?? 0} waiting actions`}
+        value={moves}
+        set={setMoves}
+      />
+      {moves && <TextField label="To the queue" placeholder="default" value={to} set={setTo} />}
     </Confirm>
   );
 }

@@ -8,6 +8,7 @@ import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
+import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
@@ -99,21 +100,15 @@ function scopeOf(secret: Secret): string {
   return secret.domain !== "" ? `domain ${secret.domain}` : "the org";
 }
 
-/** A field whose text is not shown, and that no password manager offers to keep. */
-function ValueField({ value, set }: { value: string; set: (value: string) => void }) {
+function ValueField(props: { value: string; set: (value: string) => void }) {
   return (
-    <label>
-      Value
-      <input
-        type="password"
-        required
-        autoComplete="off"
-        data-1p-ignore="true"
-        value={value}
-        onChange={(event) => set(event.target.value)}
-      />
-      <span className="hint">It is sealed at once; nobody can read it here again.</span>
-    </label>
+    <TextField
+      {...props}
+      label="Value"
+      hint="It is sealed at once; nobody can read it here again."
+      type="password"
+      required
+    />
   );
 }
 
@@ -182,27 +177,18 @@ function Create({ place, onClose }: { place: Place; onClose: () => void }) {
         await queries.invalidateQueries({ queryKey: ["secrets"] });
       }}
     >
-      <label>
-        Name
-        <input
-          type="text"
-          required
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-        />
-      </label>
+      <TextField label="Name" required value={name} set={setName} />
       <ValueField value={value} set={setValue} />
-      <label>
-        For
-        <select value={scope} onChange={(event) => setScope(event.target.value)}>
-          <option value="project">
-            {place.project} / {place.domain}
-          </option>
-          <option value="domain">all projects in {place.domain}</option>
-          <option value="org">the whole org</option>
-        </select>
-      </label>
+      <SelectField
+        label="For"
+        value={scope}
+        set={setScope}
+        choices={[
+          { value: "project", label: `${place.project} / ${place.domain}` },
+          { value: "domain", label: `all projects in ${place.domain}` },
+          { value: "org", label: "the whole org" },
+        ]}
+      />
     </Confirm>
   );
 }

@@ -2,6 +2,7 @@ import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { problemOf } from "../api/errors";
 import { Command, Dialog } from "./basics";
+import { TextField } from "./inputs";
 
 /**
  * Asks before something changes: names the object, says what follows, and shows the same as a command.
@@ -33,15 +34,7 @@ export function Confirm(props: {
       >
         {props.children}
         {props.typed !== undefined && (
-          <label>
-            Type {props.typed} to go on
-            <input
-              type="text"
-              value={typed}
-              autoComplete="off"
-              onChange={(event) => setTyped(event.target.value)}
-            />
-          </label>
+          <TextField label={`Type ${props.typed} to go on`} value={typed} set={setTyped} />
         )}
         {change.isError && <Failure error={change.error} />}
         <p className="actions">

@@ -34,6 +34,8 @@ async def test_owner_invites_a_person_and_sees_the_link_once(owner: Owner, page:
     address = dialog.get_by_role("textbox", name=re.compile("^Address"))
     await address.fill("not an address@")
     await dialog.get_by_role("button", name="Make the link").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("@")
+    await expect(address).to_be_focused()
     await expect(address).to_have_value("not an address@")
     await address.fill("ana@example.com")
     await dialog.get_by_role("button", name="Make the link").click()

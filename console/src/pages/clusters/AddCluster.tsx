@@ -6,6 +6,7 @@ import { EnrolmentService } from "../../gen/shared/idl/platform/v1/enrolment_pb"
 import { msOf } from "../../model/time";
 import { Ago, Command, Dialog, To } from "../../parts/basics";
 import { Failure } from "../../parts/Confirm";
+import { TextField } from "../../parts/inputs";
 
 const enrolments = client(EnrolmentService);
 const clusters = client(ClusterService);
@@ -28,29 +29,21 @@ export function AddCluster({ onClose }: { onClose: () => void }) {
             make.mutate();
           }}
         >
-          <label>
-            Name
-            <input
-              type="text"
-              required
-              value={name}
-              placeholder="gpu-1"
-              autoComplete="off"
-              onChange={(event) => setName(event.target.value)}
-            />
-            <span className="hint">Small letters, digits and dashes. It cannot change.</span>
-          </label>
-          <label>
-            Pool
-            <input
-              type="text"
-              value={pool}
-              placeholder="default"
-              autoComplete="off"
-              onChange={(event) => setPool(event.target.value)}
-            />
-            <span className="hint">Queues send their work to a pool of clusters.</span>
-          </label>
+          <TextField
+            label="Name"
+            hint="Small letters, digits and dashes. It cannot change."
+            required
+            placeholder="gpu-1"
+            value={name}
+            set={setName}
+          />
+          <TextField
+            label="Pool"
+            hint="Queues send their work to a pool of clusters."
+            placeholder="default"
+            value={pool}
+            set={setPool}
+          />
           {make.isError && <Failure error={make.error} />}
           <p className="actions">
             <button type="submit" className="primary" disabled={make.isPending}>

@@ -10,12 +10,19 @@ import {
 } from "../../gen/shared/idl/platform/v1/role_pb";
 import { ServiceAccountService } from "../../gen/shared/idl/platform/v1/service_account_pb";
 import { Confirm } from "../../parts/Confirm";
+import { type Choice, SelectField, TextField } from "../../parts/inputs";
 
 const bindings = client(RoleBindingService);
 const members = client(MemberService);
 const accounts = client(ServiceAccountService);
 
 type Who = "user" | "service-account" | "group";
+
+const KINDS: readonly Choice<Who>[] = [
+  { value: "service-account", label: "service account" },
+  { value: "user", label: "member" },
+  { value: "group", label: "group of an identity provider" },
+];
 
 /** Binds a role to a member, a service account or a group, in the org or in a project. */
 export function BindRole({ roles, onClose }: { roles: readonly Role[]; onClose: () => void }) {
@@ -50,73 +57,45 @@ export function BindRole({ roles, onClose }: { roles: readonly Role[]; onClose: 
         await queries.invalidateQueries({ queryKey: ["bindings"] });
       }}
     >
-      <label>
-        To a
-        <select
-          value={kind}
-          onChange={(event) => {
-            setKind(event.target.value as Who);
-            setId("");
-          }}
-        >
-          <option value="service-account">service account</option>
-          <option value="user">member</option>
-          <option value="group">group of an identity provider</option>
-        </select>
-      </label>
+      <SelectField
+        label="To a"
+        value={kind}
+        set={(next) => {
+          setKind(next);
+          setId("");
+        }}
+        choices={KINDS}
+      />
       {kind === "group" ? (
-        <label>
-          Group
-          <input
-            type="text"
-            required
-            value={id}
-            autoComplete="off"
-            onChange={(event) => setId(event.target.value)}
-          />
-          <span className="hint">As the identity provider names it.</span>
-        </label>
-      ) : (
-        <label>
-          Who
-          <select value={chosen} onChange={(event) => setId(event.target.value)}>
-            {known.data?.map((each) => (
-              <option key={each.id} value={each.id}>
-                {each.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
-      <label>
-        Role
-        <select value={role} onChange={(event) => setRole(event.target.value)}>
-          {roles.map((each) => (
-            <option key={each.name}>{each.name}</option>
-          ))}
-        </select>
-      </label>
-      <label>
-        Project
-        <input
-          type="text"
-          value={project}
-          autoComplete="off"
-          onChange={(event) => setProject(event.target.value)}
+        <TextField
+          label="Group"
+          hint="As the identity provider names it."
+          required
+          value={id}
+          set={setId}
         />
-        <span className="hint">Empty: the whole org.</span>
-      </label>
+      ) : (
+        <SelectField
+          label="Who"
+          value={chosen}
+          set={setId}
+          choices={(known.data ?? []).map((each) => ({ value: each.id, label: each.name }))}
+        />
+      )}
+      <SelectField
+        label="Role"
+        value={role}
+        set={setRole}
+        choices={roles.map((each) => each.name)}
+      />
+      <TextField label="Project" hint="Empty: the whole org." value={project} set={setProject} />
       {project !== "" && (
-        <label>
-          Domain
-          <input
-            type="text"
-            value={domain}
-            autoComplete="off"
-            onChange={(event) => setDomain(event.target.value)}
-          />
-          <span className="hint">Empty: all domains of the project.</span>
-        </label>
+        <TextField
+          label="Domain"
+          hint="Empty: all domains of the project."
+          value={domain}
+          set={setDomain}
+        />
       )}
     </Confirm>
   );

@@ -4,6 +4,7 @@ import { client } from "../../api/clients";
 import { type Role, RoleService } from "../../gen/shared/idl/platform/v1/role_pb";
 import { byNoun } from "../../model/permissions";
 import { Confirm } from "../../parts/Confirm";
+import { CheckField, SelectField, TextField } from "../../parts/inputs";
 
 const service = client(RoleService);
 
@@ -38,55 +39,40 @@ export function NewRole(props: {
         await queries.invalidateQueries({ queryKey: ["roles"] });
       }}
     >
-      <label>
-        Name
-        <input
-          type="text"
-          required
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-        />
-        <span className="hint">Small letters, digits and dashes.</span>
-      </label>
-      <label>
-        What it is for
-        <input
-          type="text"
-          value={description}
-          autoComplete="off"
-          onChange={(event) => setDescription(event.target.value)}
-        />
-      </label>
-      <label>
-        Begin with a copy of
-        <select
-          value={source}
-          onChange={(event) => {
-            setSource(event.target.value);
-            setChosen(permissionsOf(event.target.value));
-          }}
-        >
-          {props.roles.map((role) => (
-            <option key={role.name}>{role.name}</option>
-          ))}
-        </select>
-      </label>
+      <TextField
+        label="Name"
+        hint="Small letters, digits and dashes."
+        required
+        value={name}
+        set={setName}
+      />
+      <TextField label="What it is for" value={description} set={setDescription} />
+      <SelectField
+        label="Begin with a copy of"
+        value={source}
+        set={(role) => {
+          setSource(role);
+          setChosen(permissionsOf(role));
+        }}
+        choices={props.roles.map((role) => role.name)}
+      />
       <fieldset className="permissions">
         <legend>Permissions: you must hold all that you give</legend>
         {byNoun(props.permissions).map(({ noun, verbs }) => (
           <div key={noun} className="permission-row">
             <span>{noun.replaceAll("_", " ")}</span>
             {verbs.map(({ verb, permission }) => (
-              <label key={permission} className="check">
-                <input
-                  type="checkbox"
-                  checked={chosen.has(permission)}
-                  onChange={() => toggle(permission)}
-                />
-                {verb}
-                <span className="sr"> {noun.replaceAll("_", " ")}</span>
-              </label>
+              <CheckField
+                key={permission}
+                label={
+                  <>
+                    {verb}
+                    <span className="sr"> {noun.replaceAll("_", " ")}</span>
+                  </>
+                }
+                value={chosen.has(permission)}
+                set={() => toggle(permission)}
+              />
             ))}
           </div>
         ))}
