@@ -2,11 +2,13 @@
 Generates the console's TypeScript messages from descriptors, of flyteidl2 and of the platform API.
 
 The descriptors are those of the installed packages, so the console's release of flyteidl2 is the
-server's by construction. Options of validation and of HTTP paths are dropped: no browser uses
-them, and they are a third of what it would download.
+server's by construction. A browser downloads only what the console uses: methods that its sources
+call, and messages that these refer to or that the sources import. Options of validation and of
+HTTP paths are dropped.
 """
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,8 +20,11 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.message import Message
 
+from scripts.descriptor_pruning import prune
+
 ROOT = Path(__file__).parent.parent
-INTO = ROOT / "console" / "src" / "gen"
+SOURCES = ROOT / "console" / "src"
+INTO = SOURCES / "gen"
 VERSION = INTO / "version.ts"
 PLUGIN = ROOT / "console" / "node_modules" / "@bufbuild" / "protoc-gen-es" / "bin" / "protoc-gen-es"
 
@@ -35,6 +40,8 @@ _FLYTE = (
     "flyteidl2.workflow.run_service_pb2",
     "flyteidl2.workflow.translator_service_pb2",
 )
+_CALL = re.compile(r"\.(\w+)\(")
+_IMPORT = re.compile(r"import (?:type )?\{([^}]*)\} from \"[./]*gen/([\w/]+)_pb\"")
 _DROPPED = ("buf/validate/", "google/api/", "protoc-gen-openapiv2/")
 
 
@@ -44,8 +51,35 @@ def find_modules() -> list[str]:
     return [*_FLYTE, *(f"shared.idl.platform.v1.{path.stem}" for path in ours)]
 
 
-def make_request(modules: Iterable[str]) -> CodeGeneratorRequest:
-    """Build what protoc would send to its plugin: all files, dependencies first."""
+class Uses:
+    """Messages and methods that the console's sources name."""
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        self._imports: set[tuple[str, str]] = set()
+        self._calls: set[str] = set()
+        for text in sources:
+            self._calls.update(_CALL.findall(text))
+            for names, file in _IMPORT.findall(text):
+                for name in names.split(","):
+                    words = name.split()  # as in: type Secret as PlatformSecret
+                    self._imports.update((f"{file}.proto", word) for word in words)
+
+    def calls(self, method: str) -> bool:
+        return method[:1].lower() + method[1:] in self._calls
+
+    def names(self, file: str, message: str) -> bool:
+        name = message.replace(".", "_")
+        return (file, name) in self._imports or (file, f"{name}Schema") in self._imports
+
+
+def read_sources() -> list[str]:
+    """Read the console's own sources."""
+    files = [file for file in SOURCES.rglob("*.ts*") if INTO not in file.parents]
+    return [file.read_text() for file in files]
+
+
+def make_request(modules: Iterable[str], uses: Uses) -> CodeGeneratorRequest:
+    """Build what protoc would send to its plugin: files with what is used, dependencies first."""
     files: dict[str, FileDescriptorProto] = {}
 
     def add(file: FileDescriptor) -> None:
@@ -59,10 +93,12 @@ def make_request(modules: Iterable[str]) -> CodeGeneratorRequest:
 
     for module in modules:
         add(importlib.import_module(module).DESCRIPTOR)
+    pruned = prune(files.values(), is_called=uses.calls, is_named=uses.names)
+    names = [file.name for file in pruned]
     return CodeGeneratorRequest(
         parameter="target=ts,import_extension=none,ts_nocheck=false",
-        file_to_generate=[name for name in files if not name.startswith("google/protobuf/")],
-        proto_file=files.values(),
+        file_to_generate=[name for name in names if not name.startswith("google/protobuf/")],
+        proto_file=pruned,
     )
 
 
@@ -116,7 +152,7 @@ def main(node: str) -> None:
     """Write the files, and remove those of messages that are gone."""
     answer = subprocess.run(  # noqa: S603 - our own command line
         [node, str(PLUGIN)],
-        input=make_request(find_modules()).SerializeToString(),
+        input=make_request(find_modules(), Uses(read_sources())).SerializeToString(),
         capture_output=True,
         check=True,
     ).stdout
