@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.terraform import cli as terraform
+
 _ROOT = Path(__file__).parents[1]
 _GO_MODULE = _ROOT / "tests/kube/cluster/go.mod"
 # One release each, as requirements/dev.txt has of everything else.
@@ -53,6 +55,13 @@ def find_needs() -> Sequence[Need]:
             is_there=lambda: shutil.which("npm") is not None,
             install=(*pip, _NPM_WHEEL),
             remedy="install Node.js with npm",
+        ),
+        Need(
+            name="Terraform or OpenTofu from 1.11",
+            loses="infra/terraform: the provider and the modules",
+            is_there=lambda: terraform.find() is not None,
+            install=(sys.executable, "-m", "tests.terraform.cli"),
+            remedy="install Terraform or OpenTofu",
         ),
         Need(
             name="Chromium",

@@ -51,4 +51,10 @@ def test_installation_that_brings_nothing_is_left_out(tmp_path: Path) -> None:
 
 
 def test_needs_are_programs_that_the_skips_of_tests_name() -> None:
-    assert [need.name.split()[0] for need in find_needs()] == ["Go", "npm", "Chromium", "packages"]
+    assert [need.name.split()[0] for need in find_needs()] == [
+        "Go",
+        "npm",
+        "Terraform",
+        "Chromium",
+        "packages",
+    ]
