@@ -3,6 +3,7 @@ Removes messages, enums and methods that a program does not use from descriptors
 
 What is used: the methods that it calls with all that their messages refer to, and the messages and
 enums that it names. All fields of a message that is kept are kept, and so are protobuf's own files.
+Extensions are dropped.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,7 @@ def prune(
         _keep_messages(file.message_type, _prefix(file), used)
         _keep_enums(file.enum_type, _prefix(file), used)
         _replace(file.service, [service for service in file.service if service.method])
+        del file.extension[:]  # of options
         del file.dependency[:]
         file.dependency.extend(
             sorted({home[name] for name in _references(file) if name in home} - {file.name})
@@ -105,6 +107,7 @@ def _keep_messages(
         name = prefix + message.name
         _keep_messages(message.nested_type, f"{name}.", used)
         _keep_enums(message.enum_type, f"{name}.", used)
+        del message.extension[:]
         if name not in used:
             del message.field[:]
             del message.oneof_decl[:]

@@ -41,3 +41,10 @@ def test_console_types_import_each_file_after_those_that_it_needs() -> None:
         assert set(file.dependency) <= seen, name
         seen.add(name)
     assert "flyteidl2/workflow/run_service.proto" in seen
+
+
+def test_console_types_have_no_extensions_whose_options_would_be_missing() -> None:
+    for name, file in _files("projects.listProjects({})", "runs.getRunDetails({})").items():
+        if not name.startswith("google/protobuf/"):
+            assert not file.extension, name
+            assert "google/protobuf/descriptor.proto" not in file.dependency, name
