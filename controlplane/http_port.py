@@ -18,6 +18,7 @@ from controlplane.settings import Settings
 from controlplane.web import openapi, tls
 from controlplane.web.app import make_application
 from controlplane.web.console import Console, FindOrigin, find_release, read_console
+from controlplane.web.metrics import HttpMetrics
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from controlplane.web.security_headers import SecurityHeaders
@@ -82,6 +83,7 @@ def make_http(
             public_url, release=find_release() if built is None else built.release
         ),
         peers=tls.make_peers(settings.listeners.tls),
+        metrics=HttpMetrics(metrics),
     )
     certificate = tls.open_certificate(settings.listeners.tls, clock, metrics)
     server = HttpServer(

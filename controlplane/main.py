@@ -10,8 +10,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from prometheus_client import CollectorRegistry
-
 from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
 from controlplane.api.convert.data import code_bundle_of
@@ -24,7 +22,7 @@ from controlplane.authn.authenticator import Authenticator
 from controlplane.authn.login_settings import AuthMode
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
-from controlplane.feeds.feeds import FAILED_READS, Feeds
+from controlplane.feeds.feeds import Feeds
 from controlplane.http_port import make_http
 from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.enrolment_service import Enrolling
@@ -42,11 +40,11 @@ from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.pending_reasons import PendingReasonRecorder
-from controlplane.loops.periodic import FAILED_PASSES, run_periodically
+from controlplane.loops.periodic import run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.loops.triggers import INSTANTS, LAG
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
+from controlplane.metrics import make_registry, run_readers
 from controlplane.notifying import make_callback_routes, make_notifying
 from controlplane.org_upkeep import make_org_upkeep
 from controlplane.platform import make_platform
@@ -54,6 +52,7 @@ from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
+from controlplane.store.metrics import DatabaseMetrics
 from controlplane.store.notify.notifications import listen
 from controlplane.trigger_loops import TriggerLoops
 from controlplane.usecases.actions import Actions
@@ -63,7 +62,6 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.cache_entries import CacheEntries
 from controlplane.usecases.data import Data
-from controlplane.usecases.deliveries import TRIES
 from controlplane.usecases.domains import Domains
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.files import Files
@@ -111,18 +109,20 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     """
     addresses, org = settings.database.addresses, OrgName(settings.tenant.org)
     await require_fit(addresses)
+    metrics = make_registry()
     pool = partial(
-        open_database, addresses.orgs, fleet_url=addresses.fleet, pooled=addresses.pooled
+        open_database,
+        addresses.orgs,
+        fleet_url=addresses.fleet,
+        pooled=addresses.pooled,
+        metrics=DatabaseMetrics(metrics),
     )
     # Separate pools, so that many clients cannot starve agents, loops or probes.
-    database = pool(pool_size=settings.database.pool_size)
-    link_database = pool(pool_size=settings.database.link_pool_size)
-    loop_database = pool(pool_size=settings.database.loop_pool_size)
-    probe_database = pool(pool_size=1)
+    database = pool(name="api", pool_size=settings.database.pool_size)
+    link_database = pool(name="link", pool_size=settings.database.link_pool_size)
+    loop_database = pool(name="loops", pool_size=settings.database.loop_pool_size)
+    probe_database = pool(name="probes", pool_size=1)
     clock = StoreClock(loop_database)
-    metrics = CollectorRegistry()
-    for metric in (FAILED_PASSES, TRIES, FAILED_READS, INSTANTS, LAG):
-        metrics.register(metric)
     blobs = open_store(settings.blobs.base, settings.blobs.s3)
     keys = SigningKeys(current=SigningKey(settings.blobs.signing_key.reveal().encode()))
     feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
@@ -370,6 +370,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(org_upkeep.run(), name="orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")
+                servers.create_task(run_readers(loop_database, clock, metrics), name="metrics")
                 servers.create_task(delivery_loop.run(), name="deliveries")
                 servers.create_task(trigger_loops.run(), name="triggers")
                 servers.create_task(link.run(), name="link")

@@ -1,11 +1,12 @@
 """Generates the files of ``docs/`` that are derived from code and from DECISIONS.md files."""
 
-from scripts import decisions, diagrams, settings
+from scripts import decisions, diagrams, metrics, settings
 
 
 def main() -> None:
     diagrams.PHASES.write_text(diagrams.phases())
     decisions.INDEX.write_text(decisions.render_index())
+    metrics.PAGE.write_text(metrics.metrics_page())
     settings.PAGE.write_text(settings.settings_page())
 
 

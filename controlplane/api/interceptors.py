@@ -152,6 +152,7 @@ class Interceptors:
     ) -> Callable[[Message, Context], Awaitable[Message]]:
         async def answer(request: Message, context: Context) -> Message:
             call = _Call(rpc, context, self._metrics)
+            self._metrics.in_flight.inc()
             try:
                 async with asyncio.timeout(_timeout_seconds(context)):
                     call.caller = await self._admit(call, request, context)
@@ -163,6 +164,7 @@ class Interceptors:
                 await self._record_refusal(call, error)
                 raise call.failed(error) from error
             finally:
+                self._metrics.in_flight.dec()
                 call.end(timed=True)
 
         return answer

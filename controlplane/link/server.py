@@ -202,6 +202,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 end = await self._explain_superseded(context)  # noqa: PLW2901
             if end.code == "protocol":
                 outside.warning("agent violated the link protocol", extra={"error": end.message})
+            self._metrics.ended(end.code)
             await _reject(pipe, end)
 
     async def _explain_superseded(self, context: "grpc.aio.ServicerContext[Any, Any]") -> End:
@@ -239,12 +240,11 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 raise SessionOverError(_unauthenticated(error)) from error
             log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
             log.info("agent connected", extra={**log_fields, "software": agent.software})
-            self._metrics.opened.inc()
             self._open_streams[stream] = None
             if self._is_closing:
                 stream.leave(after=timedelta())
             try:
-                with self._metrics.sessions.track_inprogress():
+                with self._metrics.session(agent.software):
                     await stream.run(session, handshake_done, until=identity.expires_at)
             finally:
                 del self._open_streams[stream]

@@ -247,9 +247,10 @@ class SessionStream:
             if commit is None:
                 continue
             async with self._commit_lock:
-                committed = await self._agent_sessions.commit_reports(
-                    session, commit.accepted, commit.reports
-                )
+                with self._metrics.commit.time():
+                    committed = await self._agent_sessions.commit_reports(
+                        session, commit.accepted, commit.reports
+                    )
                 accepted = committed.accepted
                 self._perform(
                     self._state.accepted(
@@ -287,9 +288,11 @@ class SessionStream:
     async def _hand_out(self, session: AgentSessionRef) -> None:
         while not self._leaving.is_set():
             most = self._state.begin_claim()
-            found = await self._agent_sessions.hand_out(session, most, self._scheduler)
+            with self._metrics.claim.time():
+                found = await self._agent_sessions.hand_out(session, most, self._scheduler)
             self._perform(self._state.claimed(found.spec, len(found.assignments)))
             if found.assignments:
+                self._metrics.assigned(found)
                 await self._assign(session, found.assignments)
                 continue
             self._perform(self._state.stop(found.stops))
@@ -299,7 +302,6 @@ class SessionStream:
         self._stopped_leasing.set()
 
     async def _assign(self, session: AgentSessionRef, assignments: Sequence[Assignment]) -> None:
-        self._metrics.assignments.inc(len(assignments))
         for start in range(0, len(assignments), ASSIGN_AT_ONCE):
             part = assignments[start : start + ASSIGN_AT_ONCE]
             missing = self._state.unsent_specs(part)

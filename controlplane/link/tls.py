@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from controlplane.authn.agent_authority import AuthoritySet
 from shared.kit.certificate_files import CertificateFiles
 from shared.kit.certificates import KeyPair
 from shared.kit.clock import Clock
+from shared.kit.metrics import certificate_metrics
 
 
 class LinkTls:
@@ -34,18 +35,13 @@ class LinkTls:
         self._files = CertificateFiles(certificate, key, clock)
         self._link = self._enrolment = _configure(self._files.pair)
         self._files.listen(lambda _: self.follow_authorities())
-        Gauge(
-            "volary_link_certificate_expiry_timestamp_seconds",
-            "When the certificate of the agents' ports expires",
-            registry=metrics,
-        ).set_function(
-            lambda: self._files.until.timestamp()  # noqa: PLW0108  # ``until`` changes
+        certificate_metrics(
+            metrics,
+            "volary_link",
+            "agents' ports",
+            read_expiry=lambda: self._files.until,
+            read_failed_reloads=lambda: self._files.failed_reloads,
         )
-        Gauge(
-            "volary_link_certificate_failed_reloads",
-            "New certificates of the agents' ports that could not be used, since the start",
-            registry=metrics,
-        ).set_function(lambda: self._files.failed_reloads)
 
     def is_showing(self, certificate: bytes) -> bool:
         """Return whether new connections are shown this certificate chain (PEM)."""

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from time import perf_counter
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
 from controlplane.core.errors import UnavailableError
 from shared.kit.backoff import Backoff
@@ -18,6 +19,26 @@ FAILED_PASSES = Counter(
     "Passes of a background loop that failed, and were run again later.",
     ["loop"],
     registry=None,  # ``main`` registers it
+)
+
+PASSES = Histogram(
+    "volary_loop_pass_seconds",
+    "How long passes of a background loop took, failed ones as well.",
+    ["loop"],
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600),
+    registry=None,
+)
+LAST_PASS = Gauge(
+    "volary_loop_last_success_timestamp_seconds",
+    "When a pass of a background loop last succeeded on this replica.",
+    ["loop"],
+    registry=None,
+)
+INTERVAL = Gauge(
+    "volary_loop_interval_seconds",
+    "How long a background loop pauses between passes; some are woken earlier.",
+    ["loop"],
+    registry=None,
 )
 
 LONGEST_BACKOFF = timedelta(minutes=1)
@@ -43,10 +64,14 @@ async def run_periodically(
     """
     backoff = Backoff(first=every, at_most=max(every, LONGEST_BACKOFF), jitter=0)
     failed = 0
+    INTERVAL.labels(name).set(every.total_seconds())
+    seconds, last_success = PASSES.labels(name), LAST_PASS.labels(name)
     while True:
+        begun = perf_counter()
         try:
             result = await run_once()
             failed = 0
+            last_success.set(clock.now().timestamp())
             if result:
                 log.info("pass did something", extra={"pass": name, "result": result})
         except UnavailableError as error:
@@ -56,6 +81,7 @@ async def run_periodically(
             FAILED_PASSES.labels(name).inc()
             failed += 1
             log.exception("loop pass failed", extra={"pass": name, "in_a_row": failed})
+        seconds.observe(perf_counter() - begun)
         await (pause or clock.sleep)(backoff.delay(failed + 1))
 
 

@@ -21,7 +21,8 @@ class BrowserLoginMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._logins = Counter(
             "volary_browser_logins",
-            "Logins of people, by step (begin, finish, owner_link) and outcome (ok, refused, unavailable)",
+            "Logins of people, by step (begin, finish, owner_link) and outcome (ok, refused,"
+            " unavailable).",
             ["step", "outcome"],
             registry=registry,
         )
@@ -44,7 +45,7 @@ class OAuthMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "volary_oauth_requests",
-            "Requests to credential endpoints, by outcome (ok, or OAuth 2.0's error code)",
+            "Requests to credential endpoints, by outcome (ok, or OAuth 2.0's error code).",
             ["endpoint", "outcome"],
             registry=registry,
         )

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from time import perf_counter
 
 from sqlalchemy import CursorResult, Row, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
@@ -29,6 +30,7 @@ from controlplane.store.connections import (
     begin_of_org,
     open_engine,
 )
+from controlplane.store.metrics import DatabaseMetrics, PoolMetrics
 from shared.model.ids import OrgName
 
 LARGE_SET = 32
@@ -89,9 +91,21 @@ class Database:
     org's transaction can make it see other orgs.
     """
 
-    def __init__(self, orgs: AsyncEngine, fleet: AsyncEngine, *, pooled: bool = False) -> None:
+    def __init__(
+        self,
+        orgs: AsyncEngine,
+        fleet: AsyncEngine,
+        *,
+        pooled: bool = False,
+        metrics: DatabaseMetrics | None = None,
+        name: str = "",
+    ) -> None:
+        """``name``: of these pools in ``metrics``."""
+        metrics = metrics or DatabaseMetrics(None)
         self._orgs = orgs
         self._fleet = fleet
+        self._orgs_metrics = metrics.of_pool(name, orgs)
+        self._fleet_metrics = metrics.of_pool(f"{name}_fleet", fleet)
         self._set_org = begin_of_org(pooled=pooled)
         self._set_org_and_lock_timeout = begin_of_org(pooled=pooled, lock_timeout=True)
         self._set_fleet = begin_of_fleet() if pooled else None
@@ -105,7 +119,7 @@ class Database:
 
         ``lock_timeout``: how long to wait for a lock before BusyError; ten seconds by default.
         """
-        async with _transaction(self._orgs) as connection:
+        async with _transaction(self._orgs, self._orgs_metrics) as connection:
             if lock_timeout is None:
                 await connection.execute(self._set_org, {"org": org})
             else:
@@ -118,14 +132,14 @@ class Database:
     @asynccontextmanager
     async def for_fleet(self, reason: str) -> AsyncIterator[FleetTx]:
         """Open a transaction across orgs; UnavailableError if Postgres is unreachable."""
-        async with _transaction(self._fleet) as connection:
+        async with _transaction(self._fleet, self._fleet_metrics) as connection:
             if self._set_fleet is not None:
                 await connection.execute(self._set_fleet)
             yield FleetTx(connection, reason)
 
     async def ping(self) -> None:
         """Check that Postgres answers; UnavailableError if it does not."""
-        async with _transaction(self._orgs) as connection:
+        async with _transaction(self._orgs, self._orgs_metrics) as connection:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
@@ -140,56 +154,72 @@ def open_database(
     fleet_url: str = "",
     fleet_pool_size: int = 2,
     pooled: bool = False,
+    metrics: DatabaseMetrics | None = None,
+    name: str = "",
 ) -> Database:
     """
     Create both pools; connections are opened when they are needed.
 
     ``fleet_url``: the address for transactions across orgs, if they log in as another user.
     ``pooled``: both are addresses of a transaction pooler.
+    ``metrics`` counts what they do, as pools ``name`` and ``{name}_fleet``.
     """
     return Database(
         open_engine(url, role=APPLICATION_ROLE, size=pool_size, pooled=pooled),
         open_engine(fleet_url or url, role=FLEET_ROLE, size=fleet_pool_size, pooled=pooled),
         pooled=pooled,
+        metrics=metrics,
+        name=name,
     )
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, metrics: PoolMetrics) -> AsyncIterator[AsyncConnection]:
     """
     Open a transaction; translate the driver's errors, and only those.
 
     An OSError of the block (a file, an agent's socket, a deadline) passes through: the
     driver's own are translated where they are raised (``store.connections``).
     """
-    with _translate_errors():
+    with _translate_errors(metrics):
         async with AsyncExitStack() as stack:
+            asked = perf_counter()
             try:
                 connection = await stack.enter_async_context(engine.connect())
             except OSError as error:
+                metrics.errors["unavailable"].inc()
                 raise UnavailableError(UNREACHABLE) from error
-            async with connection.begin():
-                yield connection
+            given = perf_counter()
+            metrics.wait.observe(given - asked)
+            try:
+                async with connection.begin():
+                    yield connection
+            finally:
+                metrics.transaction.observe(perf_counter() - given)
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _translate_errors(metrics: PoolMetrics) -> Iterator[None]:
     """Translate transient errors and unstorable text; a wrong statement stays a bug."""
     try:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
         if sqlstate == _LOCK_TIMEOUT:
+            metrics.errors["lock_timeout"].inc()
             raise BusyError(
                 "another transaction holds the lock on these rows; try again"
             ) from error
         if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE):
+            metrics.errors["unavailable"].inc()
             why = f"SQLSTATE {sqlstate}" if sqlstate else "the connection broke"
             raise UnavailableError(f"the database is unavailable ({why}); try again") from error
         if sqlstate in _NOT_TEXT:
             raise InvalidError("text must not hold NUL characters") from error
+        metrics.errors["other"].inc()
         raise
     except PoolTimeoutError as error:
+        metrics.errors["pool_timeout"].inc()
         raise UnavailableError(
             "all database connections of the replica are in use; try again"
         ) from error

@@ -74,6 +74,7 @@ class HandOut:
 
     spec: ClusterSpec
     assignments: Sequence[Assignment] = ()
+    waits: Sequence[timedelta] = ()  # how long each of them could have been leased
     stops: Sequence[LeaseRecord] = ()
     next_at: datetime | None = None  # when to claim again; None: after a notification
 
@@ -212,7 +213,7 @@ class AgentSessions:
                 now = self._clock.now()
                 claimed = await claim(tx, name, spec.pool, scheduler=scheduler, most=most, now=now)
                 if claimed.assignments:
-                    return HandOut(spec=spec, assignments=claimed.assignments)
+                    return HandOut(spec=spec, assignments=claimed.assignments, waits=claimed.waits)
             stops = await dispatches.list_stops(tx, name)
             return HandOut(spec=spec, stops=stops, next_at=claimed.next_at)
 

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
+from prometheus_client import Counter
+
 from controlplane.core.caching import CacheCheck, CacheEntry
 from controlplane.core.layout import outputs_uri
 from controlplane.store.database import Database
@@ -30,6 +32,14 @@ ROUNDS = 3
 """An entry without outputs is deleted, and the next one of its key is checked; so many times."""
 
 log = logging.getLogger(__name__)
+
+LOOKUPS = Counter(
+    "volary_cache_lookups",
+    "Actions that were looked up in the cache, by result: hit, miss, unchecked (the object store"
+    " did not answer, so the action runs).",
+    ["result"],
+    registry=None,  # ``metrics`` registers it
+)
 
 
 class CacheChecks:
@@ -65,7 +75,10 @@ class CacheChecks:
             if not gone:
                 break
             remaining = [each for each in remaining if each.id in gone]
-        return [checks[each.id] for each in lookups]
+        found = [checks[each.id] for each in lookups]
+        for check in found:
+            LOOKUPS.labels(_result(check)).inc()
+        return found
 
     async def _check_once(
         self,
@@ -119,3 +132,9 @@ class CacheChecks:
         except (BlobStoreError, TimeoutError) as error:
             log.warning("cached outputs not checked", extra={"reason": str(error) or "timeout"})
             return None
+
+
+def _result(check: CacheCheck) -> str:
+    if check.failed:
+        return "unchecked"
+    return "hit" if check.output_uri else "miss"

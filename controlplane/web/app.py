@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controlplane.web import origins
+from controlplane.web.metrics import HttpMetrics
 from controlplane.web.origins import OriginCheck
 from controlplane.web.peers import Peers
 from controlplane.web.security_headers import SecurityHeaders
@@ -24,14 +25,18 @@ def make_application(
     security_headers: SecurityHeaders | None = None,
     peers: Peers | None = None,
     is_linked: Callable[[str], bool] = lambda _: False,
+    metrics: HttpMetrics | None = None,
 ) -> ASGIApp:
     """
     Route every RPC to ``public``, the resource API to ``resources``, and others by ``routes``.
 
     A request that ``peers`` or ``origin_check`` refuses reaches neither. ``is_linked``: whether
-    other sites may lead a person to the page of a path.
+    other sites may lead a person to the page of a path. ``metrics`` counts what is no RPC.
     """
-    others = Starlette(routes=routes)
+    others: ASGIApp = Starlette(routes=routes)
+    if metrics is not None:
+        others = metrics.measured(others)
+        resources = None if resources is None else metrics.measured(resources)
     peers = peers or Peers()
     security_headers = security_headers or SecurityHeaders("http://localhost")
 

@@ -1,14 +1,14 @@
 """The certificate of the HTTP port: a TLS context that follows its files, with metrics."""
 
 import ssl
-from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from controlplane.web.peers import Peers
 from controlplane.web.tls_settings import TlsSettings
 from shared.kit.certificate_files import CertificateFiles
 from shared.kit.clock import Clock
+from shared.kit.metrics import certificate_metrics
 from shared.kit.tls import load_pair, make_server_context
 
 ALPN = ("h2", "http/1.1")
@@ -21,17 +21,12 @@ class PortCertificate:
         self.context: ssl.SSLContext = make_server_context(ALPN)
         self._files = files
         files.listen(lambda pair: load_pair(self.context, pair))
-        _gauge(
+        certificate_metrics(
             metrics,
-            "volary_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate of the HTTP port expires",
-            lambda: files.until.timestamp(),  # noqa: PLW0108  # ``until`` changes
-        )
-        _gauge(
-            metrics,
-            "volary_tls_certificate_failed_reloads",
-            "New certificates of the HTTP port that could not be used, since the start",
-            lambda: files.failed_reloads,
+            "volary_tls",
+            "HTTP port",
+            read_expiry=lambda: files.until,
+            read_failed_reloads=lambda: files.failed_reloads,
         )
 
     async def run(self) -> None:
@@ -50,9 +45,3 @@ def open_certificate(
 
 def make_peers(settings: TlsSettings) -> Peers:
     return Peers(settings.trusted_proxies, requires_proxy=settings.plaintext_for_proxies)
-
-
-def _gauge(
-    metrics: CollectorRegistry, name: str, description: str, read: Callable[[], float]
-) -> None:
-    Gauge(name, description, registry=metrics).set_function(read)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import decisions, diagrams, settings
+from scripts import decisions, diagrams, metrics, settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -24,6 +24,7 @@ def test_index_of_decisions_lists_every_decision() -> None:
 
 
 def test_page_of_settings_is_generated_from_their_declarations() -> None:
+    assert metrics.PAGE.read_text() == metrics.metrics_page(), "run make docs"
     assert settings.PAGE.read_text() == settings.settings_page(), "run make docs"
 
 

@@ -9,7 +9,7 @@ serialised, because two that count at once would both find the same slot free.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Row
 
@@ -125,7 +125,7 @@ handed AS MATERIALIZED (
     DO UPDATE SET lease_id = EXCLUDED.lease_id, cluster = EXCLUDED.cluster, epoch = EXCLUDED.epoch,
                   queue = EXCLUDED.queue, pool = EXCLUDED.pool, leased_at = EXCLUDED.leased_at
 )
-SELECT l.action_id, l.attempt, l.lease_id, a.name, a.parent, a.task_type, a.spec, a.input_uri,
+SELECT l.action_id, l.attempt, l.lease_id, l.available_at, a.name, a.parent, a.task_type, a.spec, a.input_uri,
        r.project, r.domain, r.run, r.run_spec, r.run_base, r.raw_data_base, r.started_at,
        s.replaceable
 FROM leased l
@@ -140,6 +140,7 @@ class Claimed:
     """The leased assignments; if none, when to claim again (None: wait for a notification)."""
 
     assignments: Sequence[Assignment] = ()
+    waits: Sequence[timedelta] = ()  # how long each of them could have been leased
     next_at: datetime | None = None
 
 
@@ -228,8 +229,8 @@ async def _claim_level(
     if shares.last is not None:
         scheduler.mark_dispatched(priority, shares.last)
         leased = await _lease(claimant, priority, shares)
-        if leased:
-            return Claimed(assignments=leased)
+        if leased.assignments:
+            return leased
         return Claimed(next_at=now)  # other transactions have locked all of them
     later = [each.available_at for each in handovers if each.available_at > now]
     next_at = scheduler.skip(priority, waiting, page_size=page_size, now=now)
@@ -302,7 +303,7 @@ async def _list_candidates(
     ]
 
 
-async def _lease(claimant: _Claimant, priority: int, shares: Shares) -> Sequence[Assignment]:
+async def _lease(claimant: _Claimant, priority: int, shares: Shares) -> Claimed:
     rows = await claimant.tx.rows(
         _LEASE,
         {
@@ -317,7 +318,10 @@ async def _lease(claimant: _Claimant, priority: int, shares: Shares) -> Sequence
             "now": claimant.now,
         },
     )
-    return [_assignment(claimant.tx, row) for row in rows]
+    return Claimed(
+        assignments=[_assignment(claimant.tx, row) for row in rows],
+        waits=[claimant.now - row.available_at for row in rows],
+    )
 
 
 def _sub_queue_arrays(sub_queues: Iterable[SubQueue]) -> dict[str, object]:

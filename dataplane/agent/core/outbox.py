@@ -30,6 +30,10 @@ class Outbox:
     def __repr__(self) -> str:
         return f"<Outbox unsent={len(self._unsent)} in_flight={self._in_flight}>"
 
+    def __len__(self) -> int:
+        """Return how many reports are not acknowledged."""
+        return sum(map(len, self._open.values()))
+
     def add(self, reports: Sequence[Report]) -> None:
         for report in reports:
             self._open.setdefault(report.attempt, deque()).append(report)

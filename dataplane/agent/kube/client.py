@@ -115,6 +115,11 @@ class Kube:
         """Number of requests by verb, resource and HTTP code (0: no answer); each try counts."""
         return self._transport.requests
 
+    @property
+    def seconds(self) -> Mapping[tuple[str, str], tuple[int, float]]:
+        """Number of answers by verb and resource, and how long they took until their heads came."""
+        return self._transport.seconds
+
     def with_retry_timeout(self, retry_timeout: timedelta | None) -> "Kube":
         """Return the same client with another retry timeout; None: retry without a limit."""
         return Kube(self._transport, retry_timeout=retry_timeout)

@@ -6,12 +6,13 @@ Importing this module is slow; only :meth:`Kube.open` does.
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -32,6 +33,10 @@ class Transport:
         self._session = session
         self._under_way = asyncio.Semaphore(client_limits.CALLS_AT_ONCE)
         self.requests: Counter[tuple[str, str, int]] = Counter()
+        # Until the heads of the answers came: how many, and their sum.
+        self.seconds: defaultdict[tuple[str, str], tuple[int, float]] = defaultdict(
+            lambda: (0, 0.0)
+        )
 
     @classmethod
     @asynccontextmanager
@@ -85,6 +90,7 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         counted = (request.verb, request.resource)
         answer: aiohttp.ClientResponse | None = None
+        begun = perf_counter()
         try:
             answer = await self._session.request(
                 request.method,
@@ -95,6 +101,8 @@ class Transport:
                 server_hostname=self._access.server_name,
             )
             self.requests[*counted, answer.status] += 1
+            count, total = self.seconds[counted]
+            self.seconds[counted] = count + 1, total + perf_counter() - begun
             if answer.status >= 400:
                 raise await _error_of(answer)
             yield answer

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -49,6 +49,7 @@ class Ledger:
         self.outbox = Outbox()
         self.agent_id = ""
         self.last_epoch = 0
+        self.clock_skew = timedelta()  # of the agent, ahead of the control plane, at the last hello
         self.last_heartbeat: LastHeartbeat | None = None  # None: there never was a session
 
     def __repr__(self) -> str:
@@ -186,6 +187,7 @@ class Ledger:
     async def remember_session(self, welcome: Welcome, now: datetime) -> None:
         """Store epoch and deadlines of a new session; the time of the last heartbeat is kept."""
         self.last_epoch = welcome.epoch
+        self.clock_skew = now - welcome.server_time
         at = now if self.last_heartbeat is None else self.last_heartbeat.at
         self.last_heartbeat = LastHeartbeat(at, welcome.fence_after, welcome.reassign_after)
         await self._remember(

@@ -54,11 +54,21 @@ class ControlPlaneHeartbeat:
                 await self._read_metadata()
             await self._clock.sleep(_READ_EVERY)
 
+    @property
+    def ledger(self) -> Ledger | None:
+        """The ledger of this replica, if it leads."""
+        return self._ledger
+
+    @property
+    def last(self) -> LastHeartbeat | None:
+        """The last heartbeat that was acknowledged, as far as this replica knows."""
+        return self._read if self._ledger is None else self._ledger.last_heartbeat
+
     def is_fresh(self) -> bool:
         """Return whether replaceable attempts may go on here."""
         if self._ledger is None and not self._is_known:
             return False
-        last_heartbeat = self._read if self._ledger is None else self._ledger.last_heartbeat
+        last_heartbeat = self.last
         return last_heartbeat is None or self._clock.now() < fence_at(last_heartbeat, self._grace)
 
     def allow_until(self, _: object) -> None:

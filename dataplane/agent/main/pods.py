@@ -122,7 +122,9 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
             )
             lease = Name(runtime_settings.namespace, runtime_settings.lease_name)
             election = Election(kube_of_election, lease, runtime_settings.identity, clock)
-            metrics = Metrics(kube, caches.informers, caches.events, proxy, election)
+            metrics = Metrics(
+                kube, caches.informers, caches.events, proxy, election, heartbeat=heartbeat
+            )
             async with asyncio.TaskGroup() as services:
                 for kind, informer in caches.informers.items():
                     services.create_task(informer.run(), name=f"informer of {kind.plural}")

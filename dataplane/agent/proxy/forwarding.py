@@ -9,7 +9,7 @@ a normal end for the end of the action.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 
 import aiohttp
@@ -74,8 +74,10 @@ class Proxy:
                 return await local_handlers.answer(rpc, request, self._bodies)
             caller = await self._tokens.admit(request.headers.get("authorization"))
             holding = self._lines.stream if rpc.is_stream else self._lines.call
+            timing = nullcontext() if rpc.is_stream else self._counts.calling(rpc.name)
             async with holding(caller.uid):
-                return await self._forward(rpc, caller, request)
+                with timing:
+                    return await self._forward(rpc, caller, request)
         except PodCallRefusedError as refusal:
             self._counts.refused(name if rpc else "", refusal.code)
             logger.info(

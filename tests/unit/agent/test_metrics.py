@@ -26,11 +26,15 @@ def test_proxy_metrics_count_calls_refusals_signed_urls_and_open_streams() -> No
     counts.passed("RunService/WatchRuns")
     counts.refused("", Code.UNAUTHENTICATED)
     counts.links["get"] += 2
+    with counts.calling("RunService/GetRun"):
+        assert counts.in_flight == 1
     with counts.streaming():
         lines = generate_latest(registry).decode().splitlines()
-    assert [line for line in lines if not line.startswith("#")] == [
+    assert [line for line in lines if not line.startswith("#") and "_sum" not in line] == [
         'volary_agent_proxy_calls_total{rpc="RunService/WatchRuns"} 1.0',
         'volary_agent_proxy_refusals_total{code="unauthenticated",rpc=""} 1.0',
+        'volary_agent_proxy_call_seconds_count{rpc="RunService/GetRun"} 1.0',
         'volary_agent_proxy_signer_requests_total{verb="get"} 2.0',
         "volary_agent_proxy_streams 1.0",
+        "volary_agent_proxy_calls_in_flight 0.0",
     ]
