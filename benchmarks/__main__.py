@@ -10,6 +10,7 @@ _DEFAULT = (dispatch, large_run, aborts, locked_run, hello, copilot)
 _OTHERS = {
     "api_calls": "the API's steps of one Enqueue call",
     "asgi_servers": "uvicorn, hypercorn and granian under the API",
+    "console": "the run page of a large run in a browser",
     "faults": "throughput and fairness while processes are killed",
     "logins": "calls with a token, revocation, an attack on the token endpoint",
     "run_views": "what a viewer of a large run costs the control plane",

@@ -12,43 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import asyncpg
 import httpx
 from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
 
 from benchmarks.dispatch import DOMAIN, PROJECT, Bench
 from benchmarks.stack import Stack, running_stack, table
+from tests.large_runs import import_actions
 
 _TIMES = 5
-
-_FILL = """
-INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name,
-                     task_name, short_name, phase, change, created_at, updated_at, started_at,
-                     ended_at, output_uri)
-SELECT a.org, gen_random_uuid(), a.run_id, 'w' || lpad(n::text, 6, '0'), a.name, a.id, 1, a.spec,
-       a.input_uri || n, '', 'bench.child', 'child', CASE WHEN n % 1000 = 0 THEN 6 ELSE 5 END,
-       a.change + n, a.created_at, now(), now(), now() + n * interval '1 ms', 'file:///outputs'
-FROM actions a, generate_series(1, $2) n WHERE a.run_id = (SELECT run_id FROM runs WHERE run = $1)
-                                           AND a.parent IS NULL
-"""
-_ATTEMPTS = """
-INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, available_at, leased_at,
-                      accepted_at, started_at, ended_at)
-SELECT a.org, a.id, 1, gen_random_uuid(), 'local', a.phase, a.created_at, a.created_at, a.created_at,
-       a.started_at, a.ended_at
-FROM actions a WHERE a.run_id = (SELECT run_id FROM runs WHERE run = $1) AND a.parent IS NOT NULL
-"""
-_COUNTER = "UPDATE runs SET change = change + $2 WHERE run = $1"
-
-
-async def fill(stack: Stack, run: str, count: int) -> None:
-    """Add ended children to a run's root, as if they had run."""
-    connection = await asyncpg.connect(stack.superuser_url)
-    await connection.execute(_FILL, run, count)
-    await connection.execute(_ATTEMPTS, run)
-    await connection.execute(_COUNTER, run, count)
-    await connection.execute("ANALYZE")
-    await connection.close()
 
 
 async def watch_all(bench: Bench, count: int) -> None:
@@ -62,7 +33,7 @@ async def watch_all(bench: Bench, count: int) -> None:
 async def measure(stack: Stack, options: argparse.Namespace) -> None:
     bench = Bench(stack.endpoint)
     await bench.begin()
-    await fill(stack, bench.run.name, options.count)
+    await import_actions(stack.superuser_url, bench.run.name, options.count)
     at = {"project": PROJECT, "domain": DOMAIN, "run": bench.run.name}
     window = {"parent": "a0", "limit": 100}
     async with httpx.AsyncClient(base_url=f"http://{stack.endpoint}", timeout=120) as http:

@@ -19,11 +19,18 @@ export const FOLDED = 50;
 export const PAGE = 200;
 const MOST_NODES = 50;
 const MOST_ROWS = 1000;
+const MOST_PAGES = 4; // of a list: what is on screen, and a margin
 
-/** An open node of a view: children of an action, those of one fold, or all actions. */
-export type Node = { parent: string; fold?: { group: string; task: string }; page: number };
+/** An open node of a view: children of an action, those of one fold, or all actions (no parent). */
+export type Node = { parent: string; fold?: { group: string; task: string } };
 
 export type Requested = { node: Node; offset: number; limit: number };
+
+/** Pages of the lists that are looked at, by the key of their node; the first page if it has none. */
+export type Pages = ReadonlyMap<string, readonly number[]>;
+
+/** Position of a row in a list of pages. */
+export type Position = { node: string; index: number };
 
 export type Line =
   | {
@@ -35,6 +42,7 @@ export type Line =
       hasChildren: boolean;
       at: number;
       of: number;
+      position?: Position;
     }
   | {
       kind: "fold";
@@ -46,7 +54,8 @@ export type Line =
       at: number;
       of: number;
     }
-  | { kind: "more"; key: string; depth: number; node: string; shown: number; total: number };
+  /** Rows of a list that are not loaded, in one line that is as high as they are. */
+  | { kind: "gap"; key: string; depth: number; position: Position; count: number };
 
 export type Known = {
   root: TreeRow | undefined;
@@ -110,47 +119,117 @@ function foldOf(fold: TreeFold | undefined): { group: string; task: string } {
   return { group: fold?.group ?? "", task: fold?.task ?? "" };
 }
 
-/** The windows to ask the server for, so that everything that is open can be shown. */
-export function plan(
-  known: Known,
-  open: ReadonlySet<string>,
-  pages: ReadonlyMap<string, number>,
-): Requested[] {
+/** The windows to ask the server for, so that what is open and looked at can be shown. */
+export function plan(known: Known, open: ReadonlySet<string>, pages: Pages): Requested[] {
   const asked: Requested[] = [];
   let rows = 0;
-  const ask = (node: Node, limit: number) => {
-    for (let page = 0; page < node.page; page++) {
-      const most = Math.min(limit, MOST_ROWS - rows);
-      if (asked.length >= MOST_NODES || (limit > 0 && most <= 0)) return;
-      asked.push({ node, offset: page * PAGE, limit: most });
-      rows += most;
-    }
+  const ask = (node: Node, offset: number, limit: number) => {
+    const most = Math.min(limit, MOST_ROWS - rows);
+    if (asked.length >= MOST_NODES || (limit > 0 && most <= 0)) return;
+    asked.push({ node, offset, limit: most });
+    rows += most;
+  };
+  const askPages = (node: Node) => {
+    const looked = pages.get(keyOfNode(node.parent, node.fold)) ?? [0];
+    for (const page of looked.slice(0, MOST_PAGES)) ask(node, page * PAGE, PAGE);
   };
   const visit = (parent: string, depth: number) => {
     if (depth > 20 || !open.has(parent)) return;
     const window = known.windows.get(`${parent}#0`);
+    const folds = window?.folds ?? [];
     const total = Number(window?.total ?? 0);
-    const isLarge = total > PAGE && window !== undefined;
-    ask({ parent, page: 1 }, isLarge ? 0 : total > FOLDED ? PAGE : FOLDED);
-    for (const counts of window?.folds ?? []) {
+    if (total <= PAGE) ask({ parent }, 0, total > FOLDED ? PAGE : FOLDED);
+    else if (isPlainList(folds)) {
+      if (pages.has(parent) && !pages.get(parent)!.includes(0)) ask({ parent }, 0, 0);
+      askPages({ parent });
+    } else ask({ parent }, 0, 0);
+    for (const counts of folds) {
       const one = foldOf(counts.fold);
-      const key = keyOfNode(parent, one);
       if (isFolded(counts)) {
-        if (open.has(key)) ask({ parent, fold: one, page: pages.get(key) ?? 1 }, PAGE);
-      } else if (isLarge) {
-        ask({ parent, fold: one, page: 1 }, FOLDED);
+        if (open.has(keyOfNode(parent, one))) askPages({ parent, fold: one });
+      } else if (total > PAGE && !isPlainList(folds)) {
+        ask({ parent, fold: one }, 0, FOLDED);
       }
     }
-    for (const row of rowsBelow(known, parent)) {
-      if (open.has(row.name)) visit(row.name, depth + 1);
+    for (const row of known.rows.values()) {
+      if (row.parent === parent && row.name !== parent && open.has(row.name)) {
+        visit(row.name, depth + 1);
+      }
     }
   };
   visit("a0", 0);
   return asked;
 }
 
-function rowsBelow(known: Known, parent: string): TreeRow[] {
-  return [...known.rows.values()].filter((row) => row.parent === parent && row.name !== parent);
+/** The windows of a view of all actions, at any depth. */
+export function planAll(pages: Pages): Requested[] {
+  const looked = pages.get("") ?? [0];
+  return looked
+    .slice(0, MOST_PAGES)
+    .map((page) => ({ node: { parent: "" }, offset: page * PAGE, limit: PAGE }));
+}
+
+/** Whether children are listed one by one although there are many, because each has another task. */
+function isPlainList(folds: readonly TreeFoldCounts[]): boolean {
+  return !folds.some(isFolded);
+}
+
+/** The pages of each list that hold rows which are looked at, with `margin` rows before and after. */
+export function pagesOf(looked: Looked, margin: number): Map<string, number[]> {
+  const pages = new Map<string, number[]>();
+  for (const [node, { first, last }] of looked) {
+    const from = Math.floor(Math.max(0, first - margin) / PAGE);
+    const until = Math.floor((last + margin) / PAGE);
+    const most = Math.min(until - from + 1, MOST_PAGES);
+    pages.set(
+      node,
+      Array.from({ length: most }, (_, index) => from + index),
+    );
+  }
+  return pages;
+}
+
+/** Windows by the key of their node, each with its offset, in order. */
+function windowsByNode(known: Known): Map<string, { offset: number; window: TreeWindow }[]> {
+  const found = new Map<string, { offset: number; window: TreeWindow }[]>();
+  for (const [key, window] of known.windows) {
+    const [node = "", offset = "0"] = key.split(/#(?=\d+$)/);
+    const of = found.get(node) ?? [];
+    of.push({ offset: Number(offset), window });
+    found.set(node, of);
+  }
+  for (const of of found.values()) of.sort((a, b) => a.offset - b.offset);
+  return found;
+}
+
+type Lists = ReturnType<typeof windowsByNode>;
+
+/** Adds the rows of a list that are loaded, and gaps in place of the others. */
+function addList(
+  lines: Line[],
+  known: Known,
+  lists: Lists,
+  { node, total, depth }: { node: string; total: number; depth: number },
+  add: (row: TreeRow, position: Position) => void,
+) {
+  let next = 0;
+  const gap = (until: number) => {
+    if (until <= next) return;
+    const position = { node, index: next };
+    lines.push({ kind: "gap", key: `${node}#${next}`, depth, position, count: until - next });
+    next = until;
+  };
+  for (const { offset, window } of lists.get(node) ?? []) {
+    if (window.names.length === 0) continue;
+    gap(Math.min(offset, total));
+    window.names.forEach((name, index) => {
+      const row = known.rows.get(name);
+      if (row === undefined || offset + index < next) return;
+      add(row, { node, index: offset + index });
+      next = offset + index + 1;
+    });
+  }
+  gap(total);
 }
 
 /** The rows to show, from top to bottom. */
@@ -158,20 +237,40 @@ export function flatten(known: Known, open: ReadonlySet<string>): Line[] {
   const lines: Line[] = [];
   const { root } = known;
   if (root === undefined) return lines;
+  const lists = windowsByNode(known);
 
-  const visit = (row: TreeRow, depth: number, at: number, of: number) => {
+  const visit = (row: TreeRow, depth: number, at: number, of: number, position?: Position) => {
     const hasChildren = row.children.length > 0;
     const isOpen = hasChildren && open.has(row.name);
-    lines.push({ kind: "action", key: row.name, depth, row, isOpen, hasChildren, at, of });
+    lines.push({
+      kind: "action",
+      key: row.name,
+      depth,
+      row,
+      isOpen,
+      hasChildren,
+      at,
+      of,
+      position,
+    });
     if (isOpen && depth < 20) children(row.name, depth + 1);
   };
+  const addPages = (node: string, total: number, depth: number) =>
+    addList(lines, known, lists, { node, total, depth }, (row, position) =>
+      visit(row, depth, position.index + 1, total, position),
+    );
   const children = (parent: string, depth: number) => {
     const window = known.windows.get(`${parent}#0`);
     if (window === undefined) return;
+    const total = Number(window.total);
+    if (total > PAGE && isPlainList(window.folds)) {
+      addPages(parent, total, depth);
+      return;
+    }
     const folded = window.folds.filter(isFolded);
     const single = window.folds.filter((counts) => !isFolded(counts));
     const names =
-      window.names.length >= Number(window.total)
+      window.names.length >= total
         ? window.names
         : single.flatMap(
             (counts) =>
@@ -189,28 +288,11 @@ export function flatten(known: Known, open: ReadonlySet<string>): Line[] {
       const isOpen = open.has(key);
       at += 1;
       lines.push({ kind: "fold", key, depth, parent, counts, isOpen, at, of });
-      if (isOpen) folds(parent, counts, key, depth + 1);
+      if (isOpen) addPages(key, Number(counts.total), depth + 1);
     }
     for (const row of shown) {
       at += 1;
       visit(row, depth, at, of);
-    }
-  };
-  const folds = (_parent: string, counts: TreeFoldCounts, key: string, depth: number) => {
-    let shown = 0;
-    const total = Number(counts.total);
-    for (let offset = 0; ; offset += PAGE) {
-      const window = known.windows.get(`${key}#${offset}`);
-      if (window === undefined) break;
-      for (const name of window.names) {
-        const row = known.rows.get(name);
-        if (row === undefined) continue;
-        shown += 1;
-        visit(row, depth, shown, total);
-      }
-    }
-    if (shown > 0 && shown < total) {
-      lines.push({ kind: "more", key: `${key}/more`, depth, node: key, shown, total });
     }
   };
   visit(root, 0, 1, 1);
@@ -220,29 +302,49 @@ export function flatten(known: Known, open: ReadonlySet<string>): Line[] {
 /** The rows of a view of all actions, in the server's order. */
 export function flattenAll(known: Known): Line[] {
   const lines: Line[] = [];
-  const first = known.windows.get("#0");
-  const total = Number(first?.total ?? 0);
-  for (let offset = 0; ; offset += PAGE) {
-    const window = known.windows.get(`#${offset}`);
-    if (window === undefined) break;
-    for (const name of window.names) {
-      const row = known.rows.get(name);
-      if (row === undefined) continue;
-      const at = lines.length + 1;
-      lines.push({
-        kind: "action",
-        key: name,
-        depth: 0,
-        row,
-        isOpen: false,
-        hasChildren: false,
-        at,
-        of: total,
-      });
-    }
-  }
-  if (lines.length > 0 && lines.length < total) {
-    lines.push({ kind: "more", key: "/more", depth: 0, node: "", shown: lines.length, total });
-  }
+  const lists = windowsByNode(known);
+  const total = Number(lists.get("")?.[0]?.window.total ?? 0);
+  addList(lines, known, lists, { node: "", total, depth: 0 }, (row, position) =>
+    lines.push({
+      kind: "action",
+      key: row.name,
+      depth: 0,
+      row,
+      isOpen: false,
+      hasChildren: false,
+      at: position.index + 1,
+      of: total,
+      position,
+    }),
+  );
   return lines;
+}
+
+/** Rows of lists that are on screen, by the key of their node. */
+export type Looked = ReadonlyMap<string, { first: number; last: number }>;
+
+/** The number of each line's first row, from 0, and how many rows there are. */
+export function positionsOf(lines: readonly Line[]): { rows: number[]; total: number } {
+  let total = 0;
+  const rows = lines.map((line) => {
+    total += rowsOf(line);
+    return total - rowsOf(line);
+  });
+  return { rows, total };
+}
+
+/** The line that holds a row. */
+export function rowAt(rows: readonly number[], row: number): number {
+  let [low, high] = [0, rows.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (rows[middle]! <= row) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** How many rows a line stands for. */
+export function rowsOf(line: Line): number {
+  return line.kind === "gap" ? line.count : 1;
 }

@@ -128,7 +128,7 @@ function useRun(place: Place, run: string, phase: string) {
 }
 
 const WINDOWS: Requested[] = Array.from({ length: 5 }, (_, page) => ({
-  node: { parent: "", page: 1 },
+  node: { parent: "" },
   offset: page * 200,
   limit: 200,
 }));

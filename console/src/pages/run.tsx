@@ -13,7 +13,7 @@ import { RunTree } from "./run/RunTree";
 import { URL_STATE } from "./run/state";
 import { Toolbar } from "./run/Toolbar";
 import { countOf, useFailures } from "./run/useFailures";
-import { useTree } from "./run/useTree";
+import { usePages, useTree } from "./run/useTree";
 import "./run/run.css";
 import "./run/pane.css";
 import "./run/log.css";
@@ -29,7 +29,7 @@ export default function Run() {
   const place = useMemo(() => ({ project, domain }), [project, domain]);
   const { values, set } = useUrl(URL_STATE);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set(["a0"]));
-  const [pages, setPages] = useState<ReadonlyMap<string, number>>(new Map());
+  const [pages, look] = usePages();
   const [showsFailures, setFailures] = useState(false);
   const [abort, setAbort] = useState<string | undefined>();
   const isFlat = values.view === "table" || values.q !== "" || values.phase.length > 0;
@@ -60,8 +60,6 @@ export default function Run() {
       }),
     [],
   );
-  const more = (node: string) =>
-    setPages((before) => new Map(before).set(node, (before.get(node) ?? 1) + 1));
   const choose = (name: string) => set({ i: name, attempt: 0, line: 0 }, "replace");
   const nextFailure = (by: number) => {
     const names = failures.map((row) => row.name);
@@ -139,7 +137,7 @@ export default function Run() {
             onZoom={(t) => set({ t }, "replace")}
             onChoose={choose}
             onToggle={toggle}
-            onMore={more}
+            onLook={look}
             isFlat={isFlat}
           />
         </Boundary>

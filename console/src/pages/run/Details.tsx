@@ -56,6 +56,9 @@ export function Details(props: {
       if (answer.details === undefined) throw new Error("the answer has no details");
       return answer.details;
     },
+    // Nothing says that an action changed which is in no window of the tree.
+    refetchInterval: ({ state }) =>
+      props.changed === "" && !isTerminal(state.data?.status?.phase ?? 0) ? 3000 : false,
   });
   const last = query.data?.attempts.at(-1)?.attempt ?? 1;
   const attempt = props.attempt > 0 ? props.attempt : last;
@@ -80,7 +83,7 @@ export function Details(props: {
     <section className="pane" aria-label={`Details of ${action}`}>
       <header className="pane-head">
         <h2 className="mono" title={action}>
-          {props.title || action}
+          {props.title || titleOf(query.data) || action}
         </h2>
         {last > 1 && (
           <label className="attempt">
@@ -163,4 +166,9 @@ export function Details(props: {
       </Tabs>
     </section>
   );
+}
+
+function titleOf(details: ActionDetails | undefined): string {
+  const spec = details?.metadata?.spec;
+  return spec?.case === "task" ? spec.value.shortName : "";
 }

@@ -1,13 +1,14 @@
 import { msOf } from "../../model/time";
-import type { flatten, Known } from "../../model/tree";
+import type { Known, Line, Looked } from "../../model/tree";
 import { useNow } from "../../parts/basics";
 import { useKeys } from "../../shell/keys";
-import { type Span, TreeGrid } from "./TreeGrid";
+import type { Span } from "./Axis";
+import { TreeGrid } from "./TreeGrid";
 
 /** The actions in time, and the part of the time that is shown. */
 export function RunTree(props: {
   known: Known;
-  lines: ReturnType<typeof flatten>;
+  lines: readonly Line[];
   chosen: string;
   isWide: boolean;
   isFlat: boolean;
@@ -15,7 +16,7 @@ export function RunTree(props: {
   onZoom: (zoom: string) => void;
   onChoose: (name: string) => void;
   onToggle: (key: string) => void;
-  onMore: (node: string) => void;
+  onLook: (looked: Looked) => void;
 }) {
   const { known } = props;
   const root = known.root!;
@@ -65,7 +66,7 @@ export function RunTree(props: {
       isWide={props.isWide}
       onChoose={props.onChoose}
       onToggle={props.onToggle}
-      onMore={props.onMore}
+      onLook={props.onLook}
       titleOf={
         props.isFlat
           ? (name) => (name === "" ? undefined : (known.rows.get(name)?.title ?? name))

@@ -1,19 +1,19 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import { barOf, ticksOf } from "../../model/bars";
+import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
+import { type KeyboardEvent, useEffect, useMemo, useRef } from "react";
+import { barOf } from "../../model/bars";
 import { phaseOfWord, sortCounts } from "../../model/run";
 import { formatDuration, msOf, msOfDuration } from "../../model/time";
-import type { Line } from "../../model/tree";
+import { type Line, type Looked, positionsOf, rowAt, rowsOf } from "../../model/tree";
 import { Name, Phase, PhaseBar, useNow } from "../../parts/basics";
 import { usePreferences } from "../../shell/preferences";
-
-export type Span = { from: number; until: number };
+import { Axis, type Span } from "./Axis";
 
 /**
  * The rows of a run as a tree grid: names, bars in time, durations.
  *
- * Only the rows on screen are elements; each has its true level and position for screen readers. Arrows
- * move, right and left open and close, Enter selects.
+ * Only the rows on screen are elements; each has its true level and position for screen readers. Rows that
+ * are not loaded are one gap as high as they are; `onLook` tells which rows of each list are on screen.
+ * Arrows move, right and left open and close, Enter selects.
  */
 export function TreeGrid(props: {
   lines: readonly Line[];
@@ -24,7 +24,7 @@ export function TreeGrid(props: {
   onZoom: (part?: Span) => void;
   onChoose: (name: string) => void;
   onToggle: (key: string) => void;
-  onMore: (node: string) => void;
+  onLook: (looked: Looked) => void;
   titleOf?: (name: string) => string | undefined;
 }) {
   const { lines, chosen } = props;
@@ -34,42 +34,66 @@ export function TreeGrid(props: {
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
-    estimateSize: () => height,
+    estimateSize: (index) => rowsOf(lines[index]!) * height,
     getItemKey: (index) => lines[index]?.key ?? index,
     overscan: 12,
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another density has other heights
   useEffect(() => virtual.measure(), [height]);
+  const items = virtual.getVirtualItems();
+  const { onLook } = props;
+  const looked = lookedAt(lines, items, virtual.scrollOffset ?? 0, box.current, height);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what the map says, not which map it is
+  useEffect(() => onLook(looked), [onLook, JSON.stringify([...looked])]);
 
+  const { rows, total } = useMemo(() => positionsOf(lines), [lines]);
+  const awaited = useRef<number | undefined>(undefined);
   const index = lines.findIndex((line) => line.key === chosen);
-  const focusRow = (at: number) => {
+  /** Moves to a row by its number; one that is not loaded gets the focus once it is. */
+  const focusRow = (number: number) => {
+    const row = Math.min(total - 1, Math.max(0, number));
+    const at = rowAt(rows, row);
     const line = lines[at];
     if (line === undefined) return;
+    if (line.kind === "gap") {
+      awaited.current = row;
+      virtual.scrollToOffset(row * height - height * 2);
+      return;
+    }
+    awaited.current = undefined;
     virtual.scrollToIndex(at, { align: "auto" });
-    if (line.kind !== "more") props.onChoose(line.key);
+    props.onChoose(line.key);
     requestAnimationFrame(() =>
       box.current?.querySelector<HTMLElement>(`[data-row="${at}"]`)?.focus(),
     );
   };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: rows that have come, and nothing else
+  useEffect(() => {
+    const row = awaited.current;
+    if (row !== undefined && lines[rowAt(rows, row)]?.kind !== "gap") focusRow(row);
+  }, [lines]);
   const onKeyDown = (event: KeyboardEvent) => {
     const at = Number(
       (event.target as HTMLElement).closest("[data-row]")?.getAttribute("data-row") ?? index,
     );
     const line = lines[at];
-    if (line === undefined || event.ctrlKey || event.metaKey) return;
-    if (event.key === "ArrowDown" || event.key === "j") focusRow(at + 1);
-    else if (event.key === "ArrowUp" || event.key === "k") focusRow(Math.max(0, at - 1));
+    if (line === undefined || line.kind === "gap" || event.ctrlKey || event.metaKey) return;
+    const row = rows[at]!;
+    const screen = Math.max(1, Math.floor((box.current?.clientHeight ?? 0) / height) - 1);
+    if (event.key === "ArrowDown" || event.key === "j") focusRow(row + 1);
+    else if (event.key === "ArrowUp" || event.key === "k") focusRow(row - 1);
+    else if (event.key === "PageDown") focusRow(row + screen);
+    else if (event.key === "PageUp") focusRow(row - screen);
     else if (event.key === "Home") focusRow(0);
-    else if (event.key === "End") focusRow(lines.length - 1);
+    else if (event.key === "End") focusRow(total - 1);
     else if (event.key === "ArrowRight" || event.key === "l") {
       if (isClosed(line)) props.onToggle(line.key);
-      else focusRow(at + 1);
+      else focusRow(row + 1);
     } else if (event.key === "ArrowLeft" || event.key === "h") {
-      if (line.kind !== "more" && line.isOpen) props.onToggle(line.key);
-      else focusRow(parentOf(lines, at));
+      if (line.isOpen) props.onToggle(line.key);
+      else focusRow(rows[parentOf(lines, at)]!);
     } else if (event.key === "Enter" || event.key === " ") {
-      if (line.kind === "more") props.onMore(line.node);
-      else if (line.kind === "fold") props.onToggle(line.key);
+      if (line.kind === "fold") props.onToggle(line.key);
       else props.onChoose(line.key);
     } else return;
     event.preventDefault();
@@ -87,12 +111,23 @@ export function TreeGrid(props: {
         className="tree-body"
         role="treegrid"
         aria-label="Actions"
-        aria-rowcount={lines.length}
+        aria-rowcount={total}
         onKeyDown={onKeyDown}
       >
         <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
-          {virtual.getVirtualItems().map((item) => {
+          {items.map((item) => {
             const line = lines[item.index]!;
+            const place = { height: item.size, transform: `translateY(${item.start}px)` };
+            if (line.kind === "gap") {
+              return (
+                <div
+                  key={item.key}
+                  role="presentation"
+                  className="tree-row tree-gap"
+                  style={{ ...place, backgroundSize: `40% ${height}px` }}
+                />
+              );
+            }
             return (
               // biome-ignore lint/a11y/useKeyWithClickEvents: the grid around it takes the keys
               <div
@@ -101,16 +136,15 @@ export function TreeGrid(props: {
                 className={`tree-row ${line.key === chosen ? "chosen" : ""} tree-${line.kind}`}
                 data-row={item.index}
                 tabIndex={item.index === focusable ? 0 : -1}
-                aria-rowindex={item.index + 1}
+                aria-rowindex={rows[item.index]! + 1}
                 aria-level={line.depth + 1}
                 aria-selected={line.key === chosen}
                 aria-expanded={expandedOf(line)}
-                aria-posinset={line.kind === "more" ? undefined : line.at}
-                aria-setsize={line.kind === "more" ? undefined : line.of}
-                style={{ height, transform: `translateY(${item.start}px)` }}
+                aria-posinset={line.at}
+                aria-setsize={line.of}
+                style={place}
                 onClick={() => {
-                  if (line.kind === "more") props.onMore(line.node);
-                  else if (line.kind === "fold") props.onToggle(line.key);
+                  if (line.kind === "fold") props.onToggle(line.key);
                   else props.onChoose(line.key);
                 }}
               >
@@ -129,14 +163,45 @@ export function TreeGrid(props: {
   );
 }
 
-function isClosed(line: Line): boolean {
+/** The rows of each list that are on screen, by the key of their node. */
+function lookedAt(
+  lines: readonly Line[],
+  items: readonly VirtualItem[],
+  top: number,
+  box: HTMLElement | null,
+  height: number,
+): Looked {
+  const looked = new Map<string, { first: number; last: number }>();
+  const bottom = top + (box?.clientHeight ?? 0);
+  for (const item of items) {
+    const line = lines[item.index];
+    if (line === undefined || line.kind === "fold" || line.position === undefined) continue;
+    const { node, index } = line.position;
+    let [first, last] = [index, index];
+    if (line.kind === "gap") {
+      if (item.end <= top || item.start >= bottom) continue;
+      first = index + Math.floor(Math.max(0, top - item.start) / height);
+      last = index + Math.floor((Math.min(item.end, bottom) - item.start - 1) / height);
+    }
+    const before = looked.get(node);
+    looked.set(node, {
+      first: Math.min(first, before?.first ?? first),
+      last: Math.max(last, before?.last ?? last),
+    });
+  }
+  return looked;
+}
+
+type Shown = Exclude<Line, { kind: "gap" }>;
+
+function isClosed(line: Shown): boolean {
   return (
     (line.kind === "fold" && !line.isOpen) ||
     (line.kind === "action" && line.hasChildren && !line.isOpen)
   );
 }
 
-function expandedOf(line: Line): boolean | undefined {
+function expandedOf(line: Shown): boolean | undefined {
   if (line.kind === "fold") return line.isOpen;
   return line.kind === "action" && line.hasChildren ? line.isOpen : undefined;
 }
@@ -148,24 +213,13 @@ function parentOf(lines: readonly Line[], at: number): number {
 }
 
 function RowCells(props: {
-  line: Line;
+  line: Shown;
   span: Span;
   onToggle: (key: string) => void;
   titleOf?: (name: string) => string | undefined;
 }) {
   const { line } = props;
   const indent = { paddingInlineStart: 8 + line.depth * 16 };
-  if (line.kind === "more") {
-    return (
-      <span role="gridcell" className="tree-name" style={indent}>
-        <span className="twist" />
-        <span className="link-like">
-          … {(line.total - line.shown).toLocaleString("en")} more of{" "}
-          {line.total.toLocaleString("en")}
-        </span>
-      </span>
-    );
-  }
   const twist = (
     <button
       type="button"
@@ -284,63 +338,6 @@ function ActionBar({ line, span }: { line: Extract<Line, { kind: "action" }>; sp
           {bar.end}
         </span>
       )}
-    </span>
-  );
-}
-
-/** Ticks since the run's start. Dragging over them zooms to that part; a double click shows all. */
-function Axis({
-  span,
-  origin,
-  onZoom,
-}: {
-  span: Span;
-  origin: number;
-  onZoom: (part?: Span) => void;
-}) {
-  const length = Math.max(1, span.until - span.from);
-  const start = span.from - origin;
-  const [dragged, setDragged] = useState<{ from: number; until: number } | undefined>();
-  const shareOf = (event: PointerEvent) => {
-    const box = event.currentTarget.getBoundingClientRect();
-    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-  };
-  const end = () => {
-    if (dragged !== undefined && Math.abs(dragged.until - dragged.from) > 0.01) {
-      const [from, until] = [dragged.from, dragged.until].sort((a, b) => a - b) as [number, number];
-      onZoom({ from: start + from * length, until: start + until * length });
-    }
-    setDragged(undefined);
-  };
-  return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the keys + - 0 do the same
-    <span
-      className="axis"
-      title="Drag to zoom, double-click to show all"
-      onPointerDown={(event) => {
-        event.currentTarget.setPointerCapture(event.pointerId);
-        setDragged({ from: shareOf(event), until: shareOf(event) });
-      }}
-      onPointerMove={(event) =>
-        dragged && setDragged({ from: dragged.from, until: shareOf(event) })
-      }
-      onPointerUp={end}
-      onDoubleClick={() => onZoom()}
-    >
-      {dragged !== undefined && (
-        <span
-          className="axis-drag"
-          style={{
-            left: `${Math.min(dragged.from, dragged.until) * 100}%`,
-            width: `${Math.abs(dragged.until - dragged.from) * 100}%`,
-          }}
-        />
-      )}
-      {ticksOf(length, 6).map((tick) => (
-        <span key={tick} style={{ left: `${(tick / length) * 100}%` }} className="axis-tick num">
-          {start + tick === 0 ? "0" : formatDuration(start + tick).replace(/ 00s$|\.0(?= s)/, "")}
-        </span>
-      ))}
     </span>
   );
 }

@@ -1,8 +1,17 @@
-import { useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { client } from "../../api/clients";
 import { type StreamState, useLive } from "../../api/stream";
 import { RunTreeService, type Tree } from "../../gen/shared/idl/platform/v1/run_tree_pb";
-import { fold, type Known, NOTHING, PAGE, plan, type Requested } from "../../model/tree";
+import {
+  fold,
+  type Known,
+  type Looked,
+  NOTHING,
+  type Pages,
+  pagesOf,
+  plan,
+  planAll,
+} from "../../model/tree";
 import type { Place } from "../../shell/url";
 
 export const trees = client(RunTreeService);
@@ -10,8 +19,7 @@ export const trees = client(RunTreeService);
 export type TreeOptions = {
   /** Open nodes of the tree; not used when all actions are listed. */
   open: ReadonlySet<string>;
-  /** How many pages of a node to show, by its key. */
-  pages: ReadonlyMap<string, number>;
+  pages: Pages;
   sort: string;
   phases: readonly string[];
   text: string;
@@ -20,8 +28,6 @@ export type TreeOptions = {
 };
 
 type State = { known: Known; isFirst: boolean };
-
-const MOST_PAGES = 5; // a view has at most 1,000 rows
 
 /**
  * Follows the windows of a run's tree that are open.
@@ -38,7 +44,7 @@ export function useTree(
   const [planned, setPlanned] = useState({ family, known: NOTHING });
   const known = planned.family === family ? planned.known : NOTHING;
   const requested = options.isFlat
-    ? listAll(options.pages)
+    ? planAll(options.pages)
     : plan(known, options.open, options.pages);
   const { sort, phases, text } = options;
   const key = JSON.stringify([requested, sort, phases, text]);
@@ -70,11 +76,22 @@ export function useTree(
   return { known: latest ?? NOTHING, state: shown.state };
 }
 
-function listAll(pages: ReadonlyMap<string, number>): Requested[] {
-  const count = Math.min(MOST_PAGES, pages.get("") ?? 1);
-  return Array.from({ length: count }, (_, page) => ({
-    node: { parent: "", page: 1 },
-    offset: page * PAGE,
-    limit: PAGE,
-  }));
+const MARGIN = 60; // rows before and after those on screen
+const SETTLED = 80; // milliseconds without scrolling to other pages
+
+/** The pages of lists that are looked at, a moment after scrolling. */
+export function usePages(): [Pages, (looked: Looked) => void] {
+  const [pages, setPages] = useState<Pages>(new Map());
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const asked = useRef("[]");
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const look = useCallback((looked: Looked) => {
+    const next = pagesOf(looked, MARGIN);
+    const text = JSON.stringify([...next]);
+    if (text === asked.current) return;
+    asked.current = text;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setPages(next), SETTLED);
+  }, []);
+  return [pages, look];
 }
