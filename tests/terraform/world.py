@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from google.protobuf import json_format
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.identity import NewBinding, PrincipalKind
 from controlplane.core.roles import OWNER
 from controlplane.store.database import open_database
+from controlplane.store.identity import members
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.roles import Roles
+from controlplane.usecases.identity.users import Users
 from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
+from tests.integration.api.client import DOMAIN, PROJECT
+from tests.integration.api.requests import task_spec
+from tests.integration.api.triggers import cron
 from tests.system.tenants.world import Installation
 from tests.terraform.cli import Terraform
 
@@ -62,6 +68,23 @@ class Org:
     def write(self, content: str) -> None:
         self.terraform.write(HEADER + content)
 
+    def join(self, email: str, role: str) -> str:
+        """Make a person a member, as a login would; return the id of the user."""
+        return asyncio.run(_join(self.installation, OrgName(self.name), email, role))
+
+    def deploy_trigger(self, name: str) -> None:
+        """Deploy a task with an hourly trigger that is not active."""
+        spec = json_format.MessageToDict(task_spec("env.main"))
+        at = {"org": self.name, "project": PROJECT, "domain": DOMAIN}
+        task = {**at, "name": "env.main", "version": "v1"}
+        self.call("flyteidl2.task.TaskService/DeployTask", taskId=task, spec=spec)
+        self.call(
+            "flyteidl2.trigger.TriggerService/DeployTrigger",
+            name={**at, "taskName": "env.main", "name": name},
+            spec={"taskVersion": "v1", "active": False},
+            automationSpec=json_format.MessageToDict(cron("0 * * * *")),
+        )
+
     def resource(self, address: str) -> dict[str, Any]:
         return self.terraform.resources()[address]
 
@@ -75,7 +98,24 @@ def make_org(installation: Installation, terraform: Terraform, home: Path) -> Or
         "VOLARY_CA_FILE": str(installation.authority),
         **terraform.environment,
     }
-    return Org(installation, name, key, Terraform(terraform.command, home, environment))
+    org = Org(installation, name, key, Terraform(terraform.command, home, environment))
+    org.call(
+        "flyteidl2.project.ProjectService/CreateProject", project={"id": PROJECT, "name": PROJECT}
+    )
+    return org
+
+
+async def _join(installation: Installation, org: OrgName, email: str, role: str) -> str:
+    database, clock = open_database(installation.database.url), SystemClock()
+    try:
+        user = await Users(database, clock).log_in(
+            "https://provider", email, email=email, email_verified=True, name=email
+        )
+        async with database.for_org(org) as tx:
+            await members.add_member(tx, user, role, source="test", now=clock.now())
+    finally:
+        await database.close()
+    return user.subject.partition(":")[2]
 
 
 async def _make_key(installation: Installation, org: OrgName, role: str) -> str:

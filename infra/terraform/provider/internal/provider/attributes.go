@@ -1,25 +1,25 @@
 package provider
 
 import (
-	"context"
 	"regexp"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int32default"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
-	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 const labelRule = "must consist of small letters, digits and dashes, begin and end with a letter or digit, " +
 	"and have at most 63 characters"
 
-var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+var (
+	label      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	permission = regexp.MustCompile(`^[a-z_]+:[a-z_]+$`)
+)
 
 func isLabel() validator.String { return stringvalidator.RegexMatches(label, labelRule) }
 
@@ -66,30 +66,12 @@ func versionAttribute() schema.Int64Attribute {
 	}
 }
 
-// constantVersion is for what never changes by updates of ours.
-func constantVersion() schema.Int64Attribute {
-	attribute := versionAttribute()
-	attribute.PlanModifiers = []planmodifier.Int64{int64planmodifier.UseStateForUnknown()}
-	return attribute
-}
-
-// labels returns a map for the state; one that is empty stays null if it was null before.
-func labels(found map[string]string, before types.Map) types.Map {
-	if len(found) == 0 && before.IsNull() {
-		return before
+// flag is optional, and false by default.
+func flag(description string) schema.BoolAttribute {
+	return schema.BoolAttribute{
+		Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+		MarkdownDescription: description,
 	}
-	values := make(map[string]attr.Value, len(found))
-	for key, value := range found {
-		values[key] = types.StringValue(value)
-	}
-	return types.MapValueMust(types.StringType, values)
-}
-
-// parseMap returns a map's content; nil if it is null.
-func parseMap(ctx context.Context, given types.Map) map[string]string {
-	var parsed map[string]string
-	given.ElementsAs(ctx, &parsed, false)
-	return parsed
 }
 
 func isLabelOrEmpty() validator.String {

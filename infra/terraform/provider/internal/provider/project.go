@@ -67,7 +67,7 @@ func newProject() resource.Resource {
 			}
 			state.DisplayName = types.StringValue(found.Name)
 			state.Description = types.StringValue(found.Description)
-			state.Labels = labels(found.Labels.Values, state.Labels)
+			state.Labels = textMap(found.Labels.Values, state.Labels)
 			return nil
 		},
 		update: func(c call, plan, _ *projectModel) error {

@@ -169,7 +169,10 @@ func (v *volary) checkKey(key *client.Key, address *url.URL, org string) string 
 }
 
 func (v *volary) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newProject, newQueue}
+	return []func() resource.Resource{
+		newAPIKey, newIdentityProvider, newMember, newOrg, newProject, newQueue, newRole, newRoleBinding,
+		newSecret, newServiceAccount, newSettings, newTrigger,
+	}
 }
 
 func (v *volary) DataSources(context.Context) []func() datasource.DataSource { return nil }
