@@ -10,6 +10,8 @@ export type Page = {
   path: string;
   title: string;
   rail?: { section: "project" | "org"; icon: string };
+  /** The permission without which there is nothing to see: the rail leaves the page out. */
+  needs?: string;
   load: () => Promise<{ default: ComponentType }>;
 };
 
@@ -22,47 +24,60 @@ export const PAGES: readonly Page[] = [
     rail: { section: "project", icon: "home" },
     load: () => import("./pages/home"),
   },
-  project("runs", "Runs", "runs", () => import("./pages/runs")),
+  project("runs", "Runs", "runs", "run:read", () => import("./pages/runs")),
   { path: `${PROJECT}/runs/$run`, title: "Run", load: () => import("./pages/run") },
   { path: `${PROJECT}/compare`, title: "Compare", load: () => import("./pages/compare") },
-  project("tasks", "Tasks", "tasks", () => import("./pages/tasks")),
+  project("tasks", "Tasks", "tasks", "task:read", () => import("./pages/tasks")),
   { path: `${PROJECT}/tasks/$task`, title: "Task", load: () => import("./pages/task") },
   { path: `${PROJECT}/launch`, title: "Launch", load: () => import("./pages/launch") },
-  project("triggers", "Triggers", "triggers", () => import("./pages/triggers")),
+  project("triggers", "Triggers", "triggers", "task:read", () => import("./pages/triggers")),
   {
     path: `${PROJECT}/triggers/$task/$trigger`,
     title: "Trigger",
     load: () => import("./pages/trigger"),
   },
-  project("artifacts", "Artifacts", "artifacts", () => import("./pages/artifacts")),
+  project(
+    "artifacts",
+    "Artifacts",
+    "artifacts",
+    "artifact:read",
+    () => import("./pages/artifacts"),
+  ),
   {
     path: `${PROJECT}/artifacts/$artifact`,
     title: "Artifact",
     load: () => import("./pages/artifacts"),
   },
-  project("secrets", "Secrets", "secrets", () => import("./pages/secrets")),
-  project("settings", "Settings", "settings", () => import("./pages/settings")),
-  admin("clusters", "Clusters", "clusters", () => import("./pages/clusters")),
+  project("secrets", "Secrets", "secrets", "secret:read", () => import("./pages/secrets")),
+  project("settings", "Settings", "settings", "settings:read", () => import("./pages/settings")),
+  admin("clusters", "Clusters", "clusters", "cluster:read", () => import("./pages/clusters")),
   { path: "/v2/admin/clusters/$cluster", title: "Cluster", load: () => import("./pages/cluster") },
-  admin("queues", "Queues", "queues", () => import("./pages/queues")),
-  admin("join-tokens", "Join tokens", "link", () => import("./pages/join-tokens")),
-  admin("members", "People", "people", () => import("./pages/members")),
-  admin("roles", "Roles", "roles", () => import("./pages/roles")),
-  admin("api-keys", "API keys", "keys", () => import("./pages/api-keys")),
+  admin("queues", "Queues", "queues", "queue:read", () => import("./pages/queues")),
+  admin("join-tokens", "Join tokens", "link", "cluster:write", () => import("./pages/join-tokens")),
+  admin("members", "People", "people", "member:read", () => import("./pages/members")),
+  admin("roles", "Roles", "roles", "role:read", () => import("./pages/roles")),
+  admin("api-keys", "API keys", "keys", "service_account:read", () => import("./pages/api-keys")),
   admin(
     "identity-providers",
     "Identity providers",
     "providers",
+    "identity_provider:read",
     () => import("./pages/identity-providers"),
   ),
-  admin("audit", "Audit", "audit", () => import("./pages/audit")),
+  admin("audit", "Audit", "audit", "audit:read", () => import("./pages/audit")),
   { path: "/v2/me", title: "Me", load: () => import("./pages/me") },
 ];
 
-function project(noun: string, title: string, icon: string, load: Page["load"]): Page {
-  return { path: `${PROJECT}/${noun}`, title, rail: { section: "project", icon }, load };
+function project(
+  noun: string,
+  title: string,
+  icon: string,
+  needs: string,
+  load: Page["load"],
+): Page {
+  return { path: `${PROJECT}/${noun}`, title, rail: { section: "project", icon }, needs, load };
 }
 
-function admin(noun: string, title: string, icon: string, load: Page["load"]): Page {
-  return { path: `/v2/admin/${noun}`, title, rail: { section: "org", icon }, load };
+function admin(noun: string, title: string, icon: string, needs: string, load: Page["load"]): Page {
+  return { path: `/v2/admin/${noun}`, title, rail: { section: "org", icon }, needs, load };
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from controlplane.authn.login_settings import LoginSettings
 from controlplane.cli.user_errors import user_errors
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.settings import (
@@ -87,7 +88,7 @@ def up(
             log_level=log_level,
             database_url=database_url,
             blob_base=blob_base,
-            login=login,
+            login=read(LoginSettings, os.environ) if login else None,
             notifications=read(NotificationSettings, os.environ),
         )
 

@@ -7,7 +7,7 @@ on doing so; each start signs a new certificate for the server.
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,10 +78,11 @@ def listeners(files: LoginFiles, *, host: str, http_port: int, link_port: int) -
     return ListenerSettings(host=host, http_port=http_port, link_port=link_port, tls=tls)
 
 
-def login_settings(directory: DataDirectory) -> LoginSettings:
+def login_settings(directory: DataDirectory, given: LoginSettings) -> LoginSettings:
+    """Return ``given`` with logins, and with the sealing key of this directory."""
     # 43 characters of 32 bytes; Base64 wants a 44th.
     key = parse_sealing_keys(directory.secret("sealing-key") + "=")
-    return LoginSettings(mode=AuthMode.OIDC, keys=key)
+    return replace(given, mode=AuthMode.OIDC, keys=key, key_file=None)
 
 
 def write_flyte_config(files: LoginFiles, endpoint: str, org: str) -> None:

@@ -68,13 +68,14 @@ def up(
     log_level: LogLevel,
     database_url: str = "",
     blob_base: str = "",
-    login: bool = False,
+    login: LoginSettings | None = None,
     notifications: NotificationSettings | None = None,
 ) -> None:
     """
     Run everything until SIGINT or SIGTERM; "" selects the default.
 
-    ``login``: people and programs log in, over TLS, instead of all being the same caller.
+    ``login``: people and programs log in, over TLS, instead of all being the same caller; it may name
+    an identity provider.
 
     Raises UpError or SettingsError, with a message for the terminal.
     """
@@ -93,7 +94,7 @@ def up(
             raise UpError(f"--http-port and --link-port are both {http_port}; they must differ")
         database = stack.enter_context(_database(directory, database_url))
         migrations.upgrade(database.owner_url)
-        files = logins.prepare(directory, SystemClock()) if login else None
+        files = logins.prepare(directory, SystemClock()) if login is not None else None
         settings = Settings(
             database=DatabaseSettings(
                 url=SecretText(database.url), owner_url=SecretText(database.owner_url)
@@ -101,7 +102,7 @@ def up(
             listeners=ListenerSettings(host=host, http_port=http_port, link_port=link_port)
             if files is None
             else logins.listeners(files, host=host, http_port=http_port, link_port=link_port),
-            logins=LoginSettings() if files is None else logins.login_settings(directory),
+            logins=LoginSettings() if login is None else logins.login_settings(directory, login),
             blobs=BlobSettings(
                 # Not as_uri(): neither the store nor the SDK decodes its %20.
                 base=base or f"file://{directory.blobs}",

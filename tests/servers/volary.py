@@ -90,9 +90,11 @@ def start(
 
 
 @contextmanager
-def running(data: Path, *options: str) -> Iterator[VolaryUp]:
+def running(
+    data: Path, *options: str, context: Mapping[str, str] | None = None
+) -> Iterator[VolaryUp]:
     """Have it up for the length of a block."""
-    up = start(data, *options)
+    up = start(data, *options, context=context)
     try:
         up.wait_until_up()
         yield up

@@ -1,7 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { IdentityService } from "../gen/flyteidl2/auth/identity_pb";
 import { ProjectService } from "../gen/flyteidl2/project/project_service_pb";
 import { RunService } from "../gen/flyteidl2/workflow/run_service_pb";
 import { release, serverClock } from "./server";
@@ -25,6 +24,5 @@ export function client<Service extends DescService>(service: Service): Client<Se
   return createClient(service, transport);
 }
 
-export const identity = client(IdentityService);
 export const projects = client(ProjectService);
 export const runs = client(RunService);

@@ -19,6 +19,7 @@ import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 
 const accounts = client(ServiceAccountService);
 const keys = client(ApiKeyService);
@@ -35,8 +36,9 @@ export default function ApiKeys() {
     const answer = await keys.listApiKeys({ pageSize: 100, pageToken }, { signal });
     return { rows: answer.apiKeys, next: answer.nextPageToken };
   });
+  const canWrite = useMay()("service_account:write");
   const nameOf = (id: string) => known.rows?.find((each) => each.id === id)?.name ?? id;
-  const add = (
+  const add = canWrite && (
     <button type="button" className="primary" onClick={() => setNew(true)}>
       Create a service account
     </button>
@@ -56,7 +58,7 @@ export default function ApiKeys() {
           empty={
             <Empty title="No service account yet">
               <p>A program, such as a CI job, needs one to have a key.</p>
-              <p className="actions">{add}</p>
+              {add && <p className="actions">{add}</p>}
             </Empty>
           }
           columns={[
@@ -67,6 +69,7 @@ export default function ApiKeys() {
             {
               name: "Change",
               hidden: true,
+              shown: canWrite,
               cell: (each) => (
                 <span className="tags">
                   <button
@@ -135,6 +138,7 @@ export default function ApiKeys() {
             {
               name: "Change",
               hidden: true,
+              shown: canWrite,
               cell: (each) =>
                 each.revokedAt === undefined && (
                   <Act

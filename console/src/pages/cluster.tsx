@@ -17,6 +17,7 @@ import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Light, Loaded } from "../parts/states";
 import { type Column, Table } from "../parts/Table";
+import { useMay } from "../shell/session";
 import { runPath, usePath } from "../shell/url";
 import { ClusterState } from "./clusters/State";
 
@@ -36,6 +37,7 @@ export default function ClusterPage() {
     },
   });
   const found = query.data;
+  const canWrite = useMay()("cluster:write");
   const isOut = found !== undefined && (found.cordoned || found.drainingSince !== undefined);
   return (
     <Page
@@ -44,16 +46,12 @@ export default function ClusterPage() {
         found !== undefined && (
           <>
             <ClusterState state={found.state} />
-            {isOut ? (
-              <button type="button" onClick={() => setAsked("uncordon")}>
-                Uncordon
-              </button>
-            ) : (
-              <button type="button" onClick={() => setAsked("cordon")}>
-                Cordon
+            {canWrite && (
+              <button type="button" onClick={() => setAsked(isOut ? "uncordon" : "cordon")}>
+                {isOut ? "Uncordon" : "Cordon"}
               </button>
             )}
-            {found.drainingSince === undefined && (
+            {canWrite && found.drainingSince === undefined && (
               <button type="button" onClick={() => setAsked("drain")}>
                 Drain
               </button>

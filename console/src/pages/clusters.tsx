@@ -10,6 +10,7 @@ import { msOf } from "../model/time";
 import { Ago, To, useNow } from "../parts/basics";
 import { Page } from "../parts/Page";
 import { Empty, Light, Skeleton, Trouble } from "../parts/states";
+import { useMay } from "../shell/session";
 import { AddCluster } from "./clusters/AddCluster";
 import { ClusterState } from "./clusters/State";
 
@@ -32,6 +33,11 @@ export default function Clusters() {
     isWhole: (fleet) => fleet.isWhole,
   }));
   const found = value && [...value.byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const add = useMay()("cluster:write") && (
+    <button type="button" className="primary" onClick={() => setAdding(true)}>
+      Add a cluster
+    </button>
+  );
   return (
     <Page
       title="Clusters"
@@ -39,9 +45,7 @@ export default function Clusters() {
       actions={
         <>
           <Light state={state} />
-          <button type="button" className="primary" onClick={() => setAdding(true)}>
-            Add a cluster
-          </button>
+          {add}
         </>
       }
     >
@@ -52,13 +56,12 @@ export default function Clusters() {
       ) : found.length === 0 ? (
         <Empty title="No cluster yet">
           <p>
-            Actions wait until there is one. Add a cluster, and its agent appears here by itself.
+            Actions wait until there is one.{" "}
+            {add
+              ? "Add a cluster, and its agent appears here by itself."
+              : "An administrator of the org can add one."}
           </p>
-          <p className="actions">
-            <button type="button" className="primary" onClick={() => setAdding(true)}>
-              Add a cluster
-            </button>
-          </p>
+          {add && <p className="actions">{add}</p>}
         </Empty>
       ) : (
         <div className="stack">

@@ -9,7 +9,7 @@ import { Page } from "../parts/Page";
 import { Empty, Loaded } from "../parts/states";
 import { Table } from "../parts/Table";
 import { usePreferences } from "../shell/preferences";
-import { useProjects } from "../shell/session";
+import { useMay, useProjects } from "../shell/session";
 import { type Place, placePath, runPath } from "../shell/url";
 import { ClusterState } from "./clusters/State";
 
@@ -129,6 +129,7 @@ function taskOf(run: Run): string {
 }
 
 function Clusters() {
+  const may = useMay();
   const query = useQuery({
     queryKey: ["clusters"],
     refetchInterval: 5000,
@@ -142,7 +143,8 @@ function Clusters() {
       <h2>Clusters</h2>
       {query.data.length === 0 ? (
         <p>
-          There is none, so actions wait. <To to="/v2/admin/clusters">Add a cluster</To>
+          There is none, so actions wait.{" "}
+          {may("cluster:write") && <To to="/v2/admin/clusters">Add a cluster</To>}
         </p>
       ) : (
         <p className="tags">

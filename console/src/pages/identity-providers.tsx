@@ -14,6 +14,7 @@ import { TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 
 const providers = client(IdentityProviderService);
 
@@ -24,7 +25,8 @@ export default function IdentityProviders() {
     const answer = await providers.listIdentityProviders({ pageSize: 50, pageToken }, { signal });
     return { rows: answer.identityProviders, next: answer.nextPageToken };
   });
-  const add = (
+  const canWrite = useMay()("identity_provider:write");
+  const add = canWrite && (
     <button type="button" className="primary" onClick={() => setNew(true)}>
       Add a provider
     </button>
@@ -58,6 +60,7 @@ export default function IdentityProviders() {
           {
             name: "Change",
             hidden: true,
+            shown: canWrite,
             cell: (each) => (
               <span className="tags">
                 <Act

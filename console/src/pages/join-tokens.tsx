@@ -14,6 +14,7 @@ import { Confirm } from "../parts/Confirm";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 import { AddCluster, Install } from "./clusters/AddCluster";
 
 const enrolments = client(EnrolmentService);
@@ -30,14 +31,17 @@ export default function JoinTokens() {
     },
     { refresh: 2000 },
   );
+  const canWrite = useMay()("cluster:write");
   return (
     <Page
       title="Join tokens"
       lede="An agent joins with a token that works once, for fifteen minutes. Compare the fingerprint that it logs before you accept it."
       actions={
-        <button type="button" className="primary" onClick={() => setAdding(true)}>
-          Add a cluster
-        </button>
+        canWrite && (
+          <button type="button" className="primary" onClick={() => setAdding(true)}>
+            Add a cluster
+          </button>
+        )
       }
     >
       <List
@@ -56,6 +60,7 @@ export default function JoinTokens() {
           {
             name: "Change",
             hidden: true,
+            shown: canWrite,
             cell: (each) => (
               <span className="tags">
                 {each.state === "waiting" && (

@@ -1,6 +1,7 @@
 import { client } from "../api/clients";
 import { usePaged } from "../api/paged";
 import { type Session, SessionService } from "../gen/shared/idl/platform/v1/session_pb";
+import { byNoun, type Grant } from "../model/permissions";
 import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
 import { Ago, Fields } from "../parts/basics";
@@ -47,9 +48,37 @@ export default function Me() {
           </section>
           <Looks />
         </div>
+        {who.data !== undefined && <Grants grants={who.data.grants} />}
         {isKnown && <Sessions />}
       </div>
     </Page>
+  );
+}
+
+/** Permissions by place, those of the whole org first. */
+function Grants({ grants }: { grants: readonly Grant[] }) {
+  return (
+    <section className="stack" aria-label="Permissions">
+      <h2>What I may do</h2>
+      {grants.length === 0 ? (
+        <p className="quiet">Nothing yet. Ask an administrator of the org for a role.</p>
+      ) : (
+        grants.map(({ project, domain, permissions }) => (
+          <details key={`${project}/${domain}`} open={grants.length === 1}>
+            <summary>
+              {project === "" ? "in the whole org" : `in ${project} ${domain || "(all domains)"}`}{" "}
+              <span className="quiet">{permissions.length} permissions</span>
+            </summary>
+            <Fields
+              rows={byNoun(permissions).map(({ noun, verbs }) => [
+                noun.replaceAll("_", " "),
+                verbs.map(({ verb }) => verb).join(", "),
+              ])}
+            />
+          </details>
+        ))
+      )}
+    </section>
   );
 }
 

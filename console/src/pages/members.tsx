@@ -13,6 +13,7 @@ import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 
 const members = client(MemberService);
 const invitations = client(InvitationService);
@@ -29,14 +30,18 @@ export default function Members() {
     const answer = await invitations.listInvitations({ pageSize: 50, pageToken }, { signal });
     return { rows: answer.invitations, next: answer.nextPageToken };
   });
+  const may = useMay();
+  const canWrite = may("member:write");
   return (
     <Page
       title="People"
       lede="Members of this org. A role holds in the whole org; bindings give more in projects and domains."
       actions={
-        <button type="button" className="primary" onClick={() => setInviting(true)}>
-          Invite
-        </button>
+        canWrite && (
+          <button type="button" className="primary" onClick={() => setInviting(true)}>
+            Invite
+          </button>
+        )
       }
     >
       <div className="stack">
@@ -55,7 +60,11 @@ export default function Members() {
           columns={[
             { name: "Name", cell: (member) => <strong>{member.name || member.email}</strong> },
             { name: "Address", cell: (member) => member.email },
-            { name: "Role", cell: (member) => <RoleOf member={member} /> },
+            {
+              name: "Role",
+              cell: (member) =>
+                canWrite ? <RoleOf member={member} /> : member.role || "by bindings only",
+            },
             { name: "From", cell: (member) => member.source.replaceAll("_", " ") },
             { name: "Groups", cell: (member) => member.groups.join(", ") },
             { name: "Seen", cell: (member) => <Ago at={msOf(member.seenAt)} /> },
@@ -64,19 +73,23 @@ export default function Members() {
               hidden: true,
               cell: (member) => (
                 <span className="tags">
-                  <To
-                    to={`/v2/admin/audit?target=${encodeURIComponent(`member:${member.userId}`)}`}
-                  >
-                    history
-                  </To>
-                  <Act
-                    label="Remove"
-                    verb="Remove"
-                    title={`Remove ${member.email || member.userId}?`}
-                    says="Their sessions end, and their role bindings are deleted. Runs that they started go on."
-                    command={`volary member remove ${member.userId}`}
-                    run={() => members.removeMember({ userId: member.userId })}
-                  />
+                  {may("audit:read") && (
+                    <To
+                      to={`/v2/admin/audit?target=${encodeURIComponent(`member:${member.userId}`)}`}
+                    >
+                      history
+                    </To>
+                  )}
+                  {canWrite && (
+                    <Act
+                      label="Remove"
+                      verb="Remove"
+                      title={`Remove ${member.email || member.userId}?`}
+                      says="Their sessions end, and their role bindings are deleted. Runs that they started go on."
+                      command={`volary member remove ${member.userId}`}
+                      run={() => members.removeMember({ userId: member.userId })}
+                    />
+                  )}
                 </span>
               ),
             },
@@ -103,6 +116,7 @@ export default function Members() {
             {
               name: "Change",
               hidden: true,
+              shown: canWrite,
               cell: (each) => (
                 <Act
                   label="Withdraw"

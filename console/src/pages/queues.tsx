@@ -8,6 +8,7 @@ import { CheckField, NumberField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 
 const queues = client(QueueService);
 
@@ -23,7 +24,8 @@ export default function Queues() {
     },
     { refresh: 3000 },
   );
-  const add = (
+  const canWrite = useMay()("queue:write");
+  const add = canWrite && (
     <button type="button" className="primary" onClick={() => setEditing("new")}>
       Create a queue
     </button>
@@ -44,7 +46,7 @@ export default function Queues() {
               It takes all actions, without limits. Create a queue to give some work a pool, a
               priority or a limit.
             </p>
-            <p className="actions">{add}</p>
+            {add && <p className="actions">{add}</p>}
           </Empty>
         }
         columns={[
@@ -70,6 +72,7 @@ export default function Queues() {
           {
             name: "Change",
             hidden: true,
+            shown: canWrite,
             cell: (queue) => (
               <span className="tags">
                 <button

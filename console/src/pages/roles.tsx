@@ -15,6 +15,7 @@ import { Ago } from "../parts/basics";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Loaded } from "../parts/states";
+import { useMay } from "../shell/session";
 import { BindRole } from "./roles/BindRole";
 import { NewRole } from "./roles/NewRole";
 
@@ -38,6 +39,7 @@ export default function Roles() {
     return { rows: answer.roleBindings, next: answer.nextPageToken };
   });
   const [asked, setAsked] = useState<"role" | "binding">();
+  const may = useMay();
   const close = () => setAsked(undefined);
   return (
     <Page
@@ -45,17 +47,23 @@ export default function Roles() {
       lede="Who may do what. Built-in roles do not change; custom ones are sets of permissions of your own."
       actions={
         <>
-          <button type="button" onClick={() => setAsked("binding")}>
-            Bind a role
-          </button>
-          <button type="button" className="primary" onClick={() => setAsked("role")}>
-            New role
-          </button>
+          {may("member:write") && (
+            <button type="button" onClick={() => setAsked("binding")}>
+              Bind a role
+            </button>
+          )}
+          {may("role:write") && (
+            <button type="button" className="primary" onClick={() => setAsked("role")}>
+              New role
+            </button>
+          )}
         </>
       }
     >
       <div className="stack">
-        <Loaded query={query}>{(found) => <Matrix {...found} />}</Loaded>
+        <Loaded query={query}>
+          {(found) => <Matrix {...found} canWrite={may("role:write")} />}
+        </Loaded>
         <h2>Bindings</h2>
         <List
           label="Role bindings"
@@ -77,6 +85,7 @@ export default function Roles() {
             {
               name: "Change",
               hidden: true,
+              shown: may("member:write"),
               cell: (each) => (
                 <Act
                   label="Unbind"
@@ -104,7 +113,15 @@ function whoOf(binding: RoleBinding): string {
     : `user ${kind?.value ?? ""}`;
 }
 
-function Matrix({ roles: found, permissions }: { roles: Role[]; permissions: string[] }) {
+function Matrix({
+  roles: found,
+  permissions,
+  canWrite,
+}: {
+  roles: Role[];
+  permissions: string[];
+  canWrite: boolean;
+}) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls by the keyboard
     <section className="table-box matrix" aria-label="Permissions by role" tabIndex={0}>
@@ -115,7 +132,7 @@ function Matrix({ roles: found, permissions }: { roles: Role[]; permissions: str
             {found.map((role) => (
               <th key={role.name} scope="col" title={role.description}>
                 {role.name}
-                {!role.builtIn && (
+                {!role.builtIn && canWrite && (
                   <Act
                     label="Delete"
                     verb="Delete"

@@ -18,6 +18,7 @@ import "./run/run.css";
 import "./run/pane.css";
 import "./run/log.css";
 import "./run/strip.css";
+import { useMay } from "../shell/session";
 
 const Abort = lazy(async () => ({ default: (await import("./run/Abort")).Abort }));
 const Strip = lazy(async () => ({ default: (await import("./run/Analysis")).Strip }));
@@ -47,6 +48,7 @@ export default function Run() {
     [known, open, isFlat],
   );
   const phase = known.root === undefined ? 0 : phaseOfWord(known.root.phase);
+  const canAbort = useMay()("run:abort") && !isTerminal(phase);
   const chosen = values.i || "a0";
   const failures = useFailures(place, run, known);
   useTitle(known.root === undefined ? run : `${lookOf(phase).glyph} ${known.root.title} · ${run}`);
@@ -75,7 +77,7 @@ export default function Run() {
     { key: "n", does: "next failure", run: () => nextFailure(1) },
     { key: "N", does: "previous failure", run: () => nextFailure(-1) },
     { key: "e", does: "explain the action", run: () => set({ tab: "why" }) },
-    { key: "a", does: "abort the run", run: () => isTerminal(phase) || setAbort("a0") },
+    { key: "a", does: "abort the run", run: () => canAbort && setAbort("a0") },
     { key: "y", does: "copy the link to exactly this", run: link },
     { key: "c", does: "copy the name", run: () => void navigator.clipboard.writeText(chosen) },
     {
@@ -85,9 +87,7 @@ export default function Run() {
     },
   ]);
   useCommands([
-    ...(isTerminal(phase)
-      ? []
-      : [{ name: "Abort this run", keys: "a", run: () => setAbort("a0") }]),
+    ...(!canAbort ? [] : [{ name: "Abort this run", keys: "a", run: () => setAbort("a0") }]),
     { name: "Show only what failed", run: () => set({ phase: ["failed", "timed_out"] }) },
     { name: "Copy the link to exactly this", keys: "y", run: link },
   ]);

@@ -18,6 +18,7 @@ import { Empty, Light } from "../parts/states";
 import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
+import { useMay } from "../shell/session";
 import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
 import { Actions, Labels, Problem, sourceOf, TaskName, WaitedRan } from "./runs/cells";
 import { type FilterUrl, filterOf, NO_FILTERS, SINCE, URL_STATE } from "./runs/filter";
@@ -53,6 +54,7 @@ export default function Runs() {
     { name: "Clear the filters", run: () => set(NO_FILTERS) },
   ]);
   const names = [...chosen];
+  const may = useMay();
   return (
     <Page
       title="Runs"
@@ -73,17 +75,21 @@ export default function Runs() {
           >
             Compare
           </button>
-          <button
-            type="button"
-            disabled={chosen.size === 0}
-            title={chosen.size > 0 ? undefined : "Choose runs to abort"}
-            onClick={() => setAbort(true)}
-          >
-            Abort
-          </button>
-          <To className="button primary" to={placePath(place, "launch")}>
-            Launch
-          </To>
+          {may("run:abort") && (
+            <button
+              type="button"
+              disabled={chosen.size === 0}
+              title={chosen.size > 0 ? undefined : "Choose runs to abort"}
+              onClick={() => setAbort(true)}
+            >
+              Abort
+            </button>
+          )}
+          {may("run:create") && (
+            <To className="button primary" to={placePath(place, "launch")}>
+              Launch
+            </To>
+          )}
         </>
       }
     >

@@ -12,6 +12,7 @@ import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 import { type Place, usePath } from "../shell/url";
 
 const platform = client(SecretService);
@@ -31,7 +32,9 @@ export default function Secrets() {
     );
     return { rows: [...ofOrg, ...(all[1]?.secrets ?? [])], next: all[1]?.nextPageToken ?? "" };
   });
-  const add = (
+  const may = useMay();
+  const canWrite = may("secret:write");
+  const add = canWrite && (
     <button type="button" className="primary" onClick={() => setNew(true)}>
       Create a secret
     </button>
@@ -51,7 +54,7 @@ export default function Secrets() {
             <p>
               A task asks for one with <code>secrets=flyte.Secret("NAME")</code>.
             </p>
-            <p className="actions">{add}</p>
+            {add && <p className="actions">{add}</p>}
           </Empty>
         }
         columns={[
@@ -65,28 +68,30 @@ export default function Secrets() {
           {
             name: "Change",
             hidden: true,
-            cell: (secret) => (
-              <span className="tags">
-                <Replace secret={secret} />
-                <Act
-                  label="Delete"
-                  verb="Delete"
-                  title={`Delete ${secret.name}?`}
-                  says="Attempts that start from now on do not get it. This cannot be undone."
-                  typed={secret.name}
-                  run={() =>
-                    flyte.deleteSecret({
-                      id: {
-                        name: secret.name,
-                        organization: "",
-                        domain: secret.domain,
-                        project: secret.project,
-                      },
-                    })
-                  }
-                />
-              </span>
-            ),
+            shown: canWrite,
+            cell: (secret) =>
+              may("secret:write", secret) && (
+                <span className="tags">
+                  <Replace secret={secret} />
+                  <Act
+                    label="Delete"
+                    verb="Delete"
+                    title={`Delete ${secret.name}?`}
+                    says="Attempts that start from now on do not get it. This cannot be undone."
+                    typed={secret.name}
+                    run={() =>
+                      flyte.deleteSecret({
+                        id: {
+                          name: secret.name,
+                          organization: "",
+                          domain: secret.domain,
+                          project: secret.project,
+                        },
+                      })
+                    }
+                  />
+                </span>
+              ),
           },
         ]}
       />
@@ -157,6 +162,7 @@ function Create({ place, onClose }: { place: Place; onClose: () => void }) {
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
   const [scope, setScope] = useState("project");
+  const may = useMay();
   const queries = useQueryClient();
   return (
     <Confirm
@@ -185,8 +191,12 @@ function Create({ place, onClose }: { place: Place; onClose: () => void }) {
         set={setScope}
         choices={[
           { value: "project", label: `${place.project} / ${place.domain}` },
-          { value: "domain", label: `all projects in ${place.domain}` },
-          { value: "org", label: "the whole org" },
+          ...(may("secret:write", { project: "", domain: place.domain })
+            ? [
+                { value: "domain", label: `all projects in ${place.domain}` },
+                { value: "org", label: "the whole org" },
+              ]
+            : []),
         ]}
       />
     </Confirm>

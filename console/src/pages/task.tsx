@@ -17,6 +17,7 @@ import { Empty, Loaded } from "../parts/states";
 import { Table } from "../parts/Table";
 import { Tabs } from "../parts/Tabs";
 import { JsonTree } from "../parts/ValueView";
+import { useMay } from "../shell/session";
 import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
 
 const TABS = [
@@ -39,20 +40,23 @@ export default function Task() {
   const versions = useVersions(place, name);
   const version = values.version || versions.rows?.[0]?.version || "";
   const details = useDetails(place, name, version);
+  const canRun = useMay()("run:create");
   return (
     <Page
       title={name}
       lede={details.data?.metadata?.shortDescription || undefined}
       actions={
-        <To
-          className="button primary"
-          to={placePath(
-            place,
-            `launch?task=${encodeURIComponent(name)}${version ? `&version=${version}` : ""}`,
-          )}
-        >
-          Launch
-        </To>
+        canRun && (
+          <To
+            className="button primary"
+            to={placePath(
+              place,
+              `launch?task=${encodeURIComponent(name)}${version ? `&version=${version}` : ""}`,
+            )}
+          >
+            Launch
+          </To>
+        )
       }
     >
       <Tabs label="Task" tabs={TABS} chosen={values.tab} onChoose={(tab) => set({ tab })}>

@@ -15,6 +15,7 @@ import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { RunTicks } from "../parts/RunTicks";
 import { Empty, Loaded } from "../parts/states";
+import { useMay } from "../shell/session";
 import { type Place, placePath, runPath, usePath } from "../shell/url";
 import { Active, Switch, triggers, whenOf } from "./triggers";
 
@@ -33,6 +34,8 @@ export default function TriggerPage() {
     },
   });
   const found = query.data;
+  const may = useMay();
+  const canWrite = may("task:deploy") && may("run:create");
   return (
     <Page
       title={trigger}
@@ -41,14 +44,16 @@ export default function TriggerPage() {
         found?.spec && (
           <>
             <Active isActive={found.spec.active} />
-            <Switch trigger={{ id: found.id, active: found.spec.active }} />
-            <Act
-              label="Delete"
-              verb="Delete"
-              title={`Delete ${trigger}?`}
-              says="It starts no more runs. The runs that it has started stay."
-              run={() => triggers.deleteTriggers({ names: [name] })}
-            />
+            {canWrite && <Switch trigger={{ id: found.id, active: found.spec.active }} />}
+            {canWrite && (
+              <Act
+                label="Delete"
+                verb="Delete"
+                title={`Delete ${trigger}?`}
+                says="It starts no more runs. The runs that it has started stay."
+                run={() => triggers.deleteTriggers({ names: [name] })}
+              />
+            )}
           </>
         )
       }

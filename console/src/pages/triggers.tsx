@@ -10,6 +10,7 @@ import { Ago, To } from "../parts/basics";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { useMay } from "../shell/session";
 import { placePath, usePath } from "../shell/url";
 
 export const triggers = client(TriggerService);
@@ -32,6 +33,8 @@ export default function Triggers() {
     },
     { refresh: 10_000 },
   );
+  const may = useMay();
+  const canWrite = may("task:deploy") && may("run:create");
   return (
     <Page
       title="Triggers"
@@ -62,7 +65,12 @@ export default function Triggers() {
           { name: "When", cell: (trigger) => <code>{whenOf(trigger.automationSpec)}</code> },
           { name: "Last fired", cell: (trigger) => <Ago at={msOf(trigger.status?.triggeredAt)} /> },
           { name: "By", cell: (trigger) => nameOfIdentity(trigger.metadata?.deployedBy) },
-          { name: "Change", hidden: true, cell: (trigger) => <Switch trigger={trigger} /> },
+          {
+            name: "Change",
+            hidden: true,
+            shown: canWrite,
+            cell: (trigger) => <Switch trigger={trigger} />,
+          },
         ]}
       />
     </Page>

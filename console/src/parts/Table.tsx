@@ -7,6 +7,8 @@ export type Column<Row> = {
   wrap?: boolean;
   /** Its name is for screen readers alone. */
   hidden?: boolean;
+  /** False: the column is left out. */
+  shown?: boolean;
 };
 
 /** A table of rows that have come; what has many pages adds `More` below it. */
@@ -16,6 +18,7 @@ export function Table<Row>(props: {
   rows: readonly Row[];
   keyOf: (row: Row) => string;
 }) {
+  const columns = props.columns.filter((column) => column.shown ?? true);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls by the keyboard
     <section className="table-box" aria-label={`${props.label}: table`} tabIndex={0}>
@@ -23,7 +26,7 @@ export function Table<Row>(props: {
         <caption className="sr">{props.label}</caption>
         <thead>
           <tr>
-            {props.columns.map((column) => (
+            {columns.map((column) => (
               <th key={column.name} scope="col" className={column.align}>
                 <span className={column.hidden ? "sr" : undefined}>{column.name}</span>
               </th>
@@ -33,7 +36,7 @@ export function Table<Row>(props: {
         <tbody>
           {props.rows.map((row) => (
             <tr key={props.keyOf(row)}>
-              {props.columns.map((column) => (
+              {columns.map((column) => (
                 <td
                   key={column.name}
                   className={`${column.align ?? ""} ${column.wrap ? "wrap" : ""}`}

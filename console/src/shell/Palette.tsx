@@ -6,10 +6,11 @@ import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
 import { rank } from "../model/fuzzy";
 import { Dialog, Phase } from "../parts/basics";
 import { Combobox, type Option } from "../parts/Combobox";
-import { PAGES, PROJECT } from "../routes";
+import { PROJECT } from "../routes";
 import { type Command, pageCommands } from "./commands";
 import { usePreferences } from "./preferences";
 import { useThemeToggle } from "./Shell";
+import { usePages } from "./session";
 import { type Place, placePath, runPath, usePlace } from "./url";
 
 /** Ctrl-K: pages, runs and tasks by name, and what one can do on this page. */
@@ -19,11 +20,12 @@ export function Palette({ onClose, go }: { onClose: () => void; go: (to: string)
   const here = usePlace() ?? recentPlaces[0];
   const toggleTheme = useThemeToggle();
   const found = useFound(query, here);
+  const pages = usePages(here);
 
   const commands: Command[] = [
     ...pageCommands(),
     { name: "Change the theme", run: toggleTheme },
-    ...PAGES.filter((page) => page.rail !== undefined).map((page) => ({
+    ...pages.map((page) => ({
       name: `Go to ${page.title}`,
       run: () => go(fill(page.path, here)),
     })),

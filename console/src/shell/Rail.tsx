@@ -1,11 +1,11 @@
 import { Link } from "@tanstack/react-router";
 import logo from "../favicon.svg";
 import { Icon } from "../parts/icons";
-import { PAGES, type Page, PROJECT } from "../routes";
+import { type Page, PROJECT } from "../routes";
 import { PlacePicker } from "./PlacePicker";
 import { setPreferences, usePreferences } from "./preferences";
 import { useThemeToggle } from "./Shell";
-import { useOrg, useWho } from "./session";
+import { useOrg, usePages, useWho } from "./session";
 import { type Place, usePlace } from "./url";
 
 /** Navigation: the project first, then the org, then the person. */
@@ -14,6 +14,7 @@ export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: ()
   const place = usePlace() ?? recentPlaces[0] ?? { project: "flytesnacks", domain: "development" };
   const org = useOrg();
   const who = useWho();
+  const pages = usePages(place);
   const toggleTheme = useThemeToggle();
   return (
     <nav className="rail" aria-label="Main">
@@ -33,9 +34,9 @@ export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: ()
           <kbd className="rail-label">Ctrl K</kbd>
         </button>
         <PlacePicker place={place} />
-        <RailLinks pages={inSection("project")} place={place} />
+        <RailLinks pages={inSection(pages, "project")} place={place} />
         <hr />
-        <RailLinks pages={inSection("org")} place={place} />
+        <RailLinks pages={inSection(pages, "org")} place={place} />
         <div className="rail-bottom">
           <button
             type="button"
@@ -67,15 +68,15 @@ export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: ()
         </div>
         <Link to="/v2/me" className="rail-link" activeProps={{ className: "active" }} title="Me">
           <Icon name="me" />
-          <span className="rail-label">{who.data?.name || "Me"}</span>
+          <span className="rail-label">{who.data?.name || who.data?.email || "Me"}</span>
         </Link>
       </div>
     </nav>
   );
 }
 
-function inSection(section: "project" | "org"): Page[] {
-  return PAGES.filter((page) => page.rail?.section === section);
+function inSection(pages: readonly Page[], section: "project" | "org"): Page[] {
+  return pages.filter((page) => page.rail?.section === section);
 }
 
 function RailLinks({ pages, place }: { pages: Page[]; place: Place }) {

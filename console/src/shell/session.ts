@@ -1,24 +1,51 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { useQuery } from "@tanstack/react-query";
-import { client, identity, projects } from "../api/clients";
+import { client, projects } from "../api/clients";
+import { type Caller, CallerService } from "../gen/shared/idl/platform/v1/caller_pb";
 import { OrgService } from "../gen/shared/idl/platform/v1/org_pb";
+import { allows } from "../model/permissions";
+import { PAGES, type Page, PROJECT } from "../routes";
+import { type Place, usePlace } from "./url";
 
+const ORG: Place = { project: "", domain: "" };
+const callers = client(CallerService);
 const orgs = client(OrgService);
 
-/** Who acts here. Without logins everybody is the same person, and a banner says so. */
-export type Who = { name: string; subject: string; email: string; anonymous: boolean };
-
+/** Who acts here, and what they may do. Without logins everybody is the same person, and a banner says so. */
 export function useWho() {
   return useQuery({
     queryKey: ["who"],
     staleTime: 60_000,
-    queryFn: async (): Promise<Who> => {
-      const info = await identity.userInfo({});
-      const anonymous = info.subject === "" || info.subject.startsWith("anonymous");
-      const name = info.name || info.preferredUsername || info.email || info.subject;
-      return { name, subject: info.subject, email: info.email, anonymous };
+    queryFn: async (): Promise<Caller> => {
+      const { caller } = await callers.getCaller({});
+      if (caller === undefined) throw new Error("the answer has no caller");
+      return caller;
     },
   });
+}
+
+/** Whether the person here has a permission; nothing is allowed until it is known. */
+export type May = (permission: string, at?: Place) => boolean;
+
+/**
+ * What the person may do in the project of the URL, or in the whole org on pages of the org.
+ *
+ * Pages leave out what one may not do. The server checks each call; this only spares the click.
+ */
+export function useMay(): May {
+  const grants = useWho().data?.grants ?? [];
+  const here = usePlace();
+  return (permission, at = here) => allows(grants, permission, at);
+}
+
+/** Pages of the rail that have something for the person in a place. */
+export function usePages(place: Place | undefined): readonly Page[] {
+  const may = useMay();
+  return PAGES.filter(
+    ({ path, rail, needs }) =>
+      rail !== undefined &&
+      (needs === undefined || may(needs, path.startsWith(PROJECT) ? place : ORG)),
+  );
 }
 
 export function useOrg() {

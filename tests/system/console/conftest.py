@@ -1,21 +1,21 @@
 """People at the console: the owner of a stack with logins, and visitors of the shared one, which has none."""
 
 import fcntl
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import expect
 
 from scripts.console import BUILT, CONSOLE, ROOT
-from tests.browsers import Person, chromium, person_at
-from tests.servers import volary
+from tests.browsers import chromium
+from tests.programs import free_ports
+from tests.servers import oidc_provider, volary
+from tests.servers.oidc_provider import OidcProviderForTests
+from tests.system.console.people import ROLES, Owner, Team, email_of
 from tests.system.console.visitor import Visitor, visit
 from tests.system.stack import Stack
 
@@ -49,64 +49,55 @@ def _is_fresh() -> bool:
 
 
 @pytest.fixture(scope="session")
+def http_port() -> int:
+    [port] = free_ports(1)
+    return port
+
+
+@pytest.fixture(scope="session")
+def provider(
+    http_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OidcProviderForTests]:
+    """A real identity provider, which has a person for each built-in role."""
+    with oidc_provider.running(
+        tmp_path_factory.mktemp("provider"),
+        redirect_uris=[f"https://localhost:{http_port}/login/callback"],
+        accounts={
+            role: {"name": role, "email": email_of(role), "email_verified": True} for role in ROLES
+        },
+    ) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
 def control_plane(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    http_port: int,
+    provider: OidcProviderForTests,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[volary.VolaryUp]:
     request.getfixturevalue("built_console")  # before it starts: it reads the files then
     data = tmp_path_factory.mktemp("console") / "data"
-    with volary.running(data, "--login") as up:
+    context = {
+        "VOLARY_OIDC_ISSUER": provider.issuer,
+        "VOLARY_OIDC_CLIENT_ID": provider.client_id,
+        "VOLARY_OIDC_CLIENT_SECRET": oidc_provider.SECRET,
+        "VOLARY_OIDC_NAME": "Team login",
+        "VOLARY_OIDC_PRIVATE_ADDRESSES": "true",
+    }
+    with volary.running(data, "--login", "--http-port", str(http_port), context=context) as up:
         up.wait_until_said("Another link")
         yield up
 
 
-class Owner:
-    """The owner of the org ``local``; their browser's session outlives a single test."""
-
-    def __init__(self, up: volary.VolaryUp) -> None:
-        self.up = up
-        self.url = f"https://{up.endpoint}"
-        self._session: Any = None
-
-    @asynccontextmanager
-    async def browser(self, pictures: Path) -> AsyncIterator[Person]:
-        """
-        A browser of the owner's.
-
-        The block fails if a page breaks the policy, logs an error, or makes a request that fails.
-        """
-        async with chromium() as browser, person_at(browser, pictures) as person:
-            failed: list[str] = []
-            person.page.on("requestfailed", lambda request: failed.extend(_fault(request)))
-            if self._session is None:
-                await self._log_in(person.page)
-            else:
-                await person.page.context.add_cookies(self._session)
-            yield person
-            assert person.errors == []
-            assert failed == []
-
-    async def _log_in(self, page: Page) -> None:
-        found = re.search(r"https://\S+/join\?invitation=\S+", self.up.output())
-        assert found is not None, self.up.output()
-        await page.goto(found[0])
-        await (
-            page.get_by_role("button", name="Log in by this link")
-            .or_(page.get_by_role("link", name="Log in by this link"))
-            .click()
-        )
-        await page.wait_for_url(re.compile(r"/(orgs|v2)"))
-        self._session = await page.context.cookies()
-
-
-def _fault(request: Request) -> list[str]:
-    """Say what failed, unless the page itself gave it up, as it does with a stream when it goes."""
-    reason = request.failure or ""
-    return [] if "ERR_ABORTED" in reason else [f"{request.url}: {reason}"]
+@pytest.fixture(scope="session")
+def owner(control_plane: volary.VolaryUp) -> Owner:
+    return Owner(f"https://{control_plane.endpoint}", control_plane)
 
 
 @pytest.fixture(scope="session")
-def owner(control_plane: volary.VolaryUp) -> Owner:
-    return Owner(control_plane)
+def team(owner: Owner, provider: OidcProviderForTests) -> Team:
+    return Team(owner, provider)
 
 
 @pytest.fixture

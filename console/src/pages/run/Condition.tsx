@@ -8,6 +8,7 @@ import { isTerminal } from "../../model/phases";
 import { readValue } from "../../model/values";
 import { Failure } from "../../parts/Confirm";
 import { ValueView } from "../../parts/ValueView";
+import { useMay } from "../../shell/session";
 import type { Place } from "../../shell/url";
 import { actionId } from "./ids";
 
@@ -21,6 +22,7 @@ export function Condition(props: {
   const { details } = props;
   const [text, setText] = useState("");
   const queries = useQueryClient();
+  const canAnswer = useMay()("run:signal");
   const condition = details.spec.case === "condition" ? details.spec.value : undefined;
   const type =
     condition?.type?.type.case === "simple" ? condition.type.type.value : SimpleType.STRING;
@@ -61,7 +63,7 @@ export function Condition(props: {
         <strong>{condition?.prompt || "This run waits for an answer."}</strong>
       </p>
       {condition?.description && <p className="quiet">{condition.description}</p>}
-      {type === SimpleType.BOOLEAN ? (
+      {!canAnswer ? null : type === SimpleType.BOOLEAN ? (
         <p className="actions">
           {[true, false].map((value) => (
             <button

@@ -6,6 +6,7 @@ import { isTerminal } from "../../model/phases";
 import { Boundary, Loaded, Skeleton } from "../../parts/states";
 import { type Tab, Tabs } from "../../parts/Tabs";
 import { useKeys } from "../../shell/keys";
+import { useMay } from "../../shell/session";
 import type { Place } from "../../shell/url";
 import { actionId } from "./ids";
 import { Summary, Why } from "./Summary";
@@ -60,6 +61,7 @@ export function Details(props: {
     refetchInterval: ({ state }) =>
       props.changed === "" && !isTerminal(state.data?.status?.phase ?? 0) ? 3000 : false,
   });
+  const canAbort = useMay()("run:abort");
   const last = query.data?.attempts.at(-1)?.attempt ?? 1;
   const attempt = props.attempt > 0 ? props.attempt : last;
   useKeys([
@@ -100,11 +102,14 @@ export function Details(props: {
             </select>
           </label>
         )}
-        {query.data && !isTerminal(query.data.status?.phase ?? 0) && action !== "a0" && (
-          <button type="button" className="small" onClick={props.onAbort}>
-            Abort this
-          </button>
-        )}
+        {query.data &&
+          !isTerminal(query.data.status?.phase ?? 0) &&
+          action !== "a0" &&
+          canAbort && (
+            <button type="button" className="small" onClick={props.onAbort}>
+              Abort this
+            </button>
+          )}
       </header>
       <Tabs label="Details" tabs={NAMES} chosen={props.tab} onChoose={(tab) => props.set({ tab })}>
         <Boundary

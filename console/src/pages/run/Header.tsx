@@ -8,6 +8,7 @@ import { phaseOfWord } from "../../model/run";
 import { formatDuration, msOf } from "../../model/time";
 import type { Known } from "../../model/tree";
 import { Ago, Copy, Phase, Tag, To, useNow } from "../../parts/basics";
+import { useMay } from "../../shell/session";
 import { type Place, placePath } from "../../shell/url";
 import { actionId } from "./ids";
 
@@ -27,6 +28,7 @@ export function RunHeader(props: {
   const started = msOf(root.startedAt);
   const ended = msOf(root.endedAt) ?? now;
   const navigate = useNavigate();
+  const may = useMay();
   const details = useQuery({
     queryKey: ["run", place, run, root.phase],
     placeholderData: keepPreviousData,
@@ -79,7 +81,7 @@ export function RunHeader(props: {
           {labels.length > 6 && <span className="quiet">+{labels.length - 6} labels</span>}
         </p>
         <div className="actions">
-          {taskId !== undefined && (
+          {taskId !== undefined && may("run:create") && (
             <button
               type="button"
               onClick={() =>
@@ -97,7 +99,7 @@ export function RunHeader(props: {
           >
             Compare
           </button>
-          {!isTerminal(phase) && (
+          {!isTerminal(phase) && may("run:abort") && (
             <button type="button" className="danger" onClick={props.onAbort}>
               Abort
             </button>
