@@ -1,8 +1,10 @@
 """Builds the ASGI application: RPCs of both APIs, the resource API, signed blobs, pages, probes."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -11,6 +13,8 @@ from controlplane.web.metrics import HttpMetrics
 from controlplane.web.origins import OriginCheck
 from controlplane.web.peers import Peers
 from controlplane.web.security_headers import SecurityHeaders
+
+logger = logging.getLogger(__name__)
 
 RPC_PREFIXES = ("/flyteidl2.", "/volary.platform.")
 RESOURCE_PREFIX = "/api/v1/"
@@ -60,6 +64,9 @@ def make_application(
         elif is_resource and resources is not None:
             await resources(scope, receive, send)
         else:
-            await others(scope, receive, send)
+            try:
+                await others(scope, receive, send)
+            except ClientDisconnect:  # within its request's body; nobody reads an answer
+                logger.debug("client gone before its request ended", extra={"path": scope["path"]})
 
     return application

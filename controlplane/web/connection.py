@@ -81,6 +81,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._connections.add(self)
         self._address = self.client[0] if self.client else ""  # a Unix socket has none
         reason = "" if self._is_counted else self._connections.enter(self._address)
         if reason:
@@ -107,6 +108,15 @@ class BoundedConnection(HttpToolsProtocol):
     def cut_unread(self) -> None:
         """Cut the connection: the client has read nothing for too long."""
         self._connections.note_refusal("READ_SECONDS")
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Close when idle, but once: CPython aborts no TLS transport that was closed twice."""
+        if not self.transport.is_closing():
+            super().shutdown()
+
+    def abort(self) -> None:
+        """Cut the connection: its client does not close it."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,6 +150,7 @@ class BoundedConnection(HttpToolsProtocol):
             connections=self._connections,
         )
         self.transport.set_protocol(http2)
+        self._connections.replace(self, http2)
         http2.connection_made(self.transport)
         http2.data_received(data)
 

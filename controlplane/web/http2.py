@@ -90,6 +90,7 @@ class Http2Connection(asyncio.Protocol):
         self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", 0)
         self._server = transport.get_extra_info("sockname")[:2]
         self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        self.connections.add(self)
         self._state.connections.add(self)  # type: ignore[arg-type]  # shut down like others
         self.h2.initiate_connection()
         # A client may open more streams before it has read how many there may be. Those are refused
@@ -320,11 +321,12 @@ class Http2Connection(asyncio.Protocol):
             self.leave()
 
     def abort(self) -> None:
-        """Cut the connection of a client that reads nothing."""
+        """Cut the connection: its client reads nothing, or does not close it."""
         self._transport.abort()
 
     def _close(self) -> None:
-        self._transport.close()
+        if not self._transport.is_closing():  # CPython aborts none over TLS that was closed twice
+            self._transport.close()
         self._expect(_CLOSE_SECONDS)
 
     def _expect(self, seconds: float) -> None:

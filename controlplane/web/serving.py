@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controlplane.web.connection import BoundedConnection
 from controlplane.web.http2 import Http2Connection
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 5
 """Time for open calls to end when this replica stops; streams were ended before."""
+CLOSE_SECONDS = 1
+"""Time for clients to close their connections after that; then the connections are cut."""
 _OTHER_FILES = 512
 """Open files reserved for other uses than client connections: database, agents, logs."""
 
@@ -41,8 +43,10 @@ class StoppableServer(uvicorn.Server):
     uvicorn looks ten times a second whether it is to stop, and stops in 0.2 seconds at best.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, cut: Callable[[], None] = lambda: None) -> None:
+        """``cut`` closes all connections at once, whatever their clients do."""
         super().__init__(config)
+        self._cut = cut
         self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
@@ -75,6 +79,8 @@ class StoppableServer(uvicorn.Server):
             logger.warning(
                 "calls cancelled, because they did not end", extra={"calls": len(state.tasks)}
             )
+            self._cut()  # the SDK connects again; an answer that says "cancelled" would stop it
+            await _until_empty(state.connections)
             for task in list(state.tasks):
                 task.cancel()
 
@@ -117,9 +123,11 @@ class HttpServer:
                 handshake_within=limits.head_within.total_seconds(),
             )
         self._before_stop = before_stop
+        self._application = application
         self._server = StoppableServer(
             uvicorn.Config(
-                application,
+                self._answer,
+                interface="asgi3",
                 access_log=False,
                 http=self._make_connection,  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
@@ -129,8 +137,16 @@ class HttpServer:
                 server_header=False,
                 proxy_headers=False,  # X-Forwarded-For could be forged
                 timeout_keep_alive=IDLE_SECONDS,
-            )
+            ),
+            cut=self.connections.cut,
         )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._server.should_exit:  # uvicorn would log it as a fault of the application
+                raise
 
     def _make_connection(self, **uvicorns: Any) -> asyncio.Protocol:
         return BoundedConnection(limits=self._limits, connections=self.connections, **uvicorns)
@@ -168,6 +184,7 @@ class HttpServer:
                         each.cancel()
                     self._server.stop()
                     await served
+                    await self.connections.drain(CLOSE_SECONDS)
                     raise
                 finally:
                     for each in watching:

@@ -15,11 +15,19 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 
 
-class Connection(Protocol):
-    """A connection that has a deadline."""
+class Awaited(Protocol):
+    """A connection, or a part of its work, that has a deadline."""
 
     def expire(self) -> None:
         """Close it: nothing arrived before the deadline of :meth:`Connections.expect`."""
+        ...
+
+
+class Connection(Awaited, Protocol):
+    """A connection that was made."""
+
+    def abort(self) -> None:
+        """Close it at once, without what is unsent and without waiting for its client."""
         ...
 
 
@@ -33,7 +41,10 @@ class Connections:
         self._most_per_address = most_per_address
         self._count = 0
         self._by_address: Counter[str] = Counter()
-        self._deadlines: dict[Connection, float] = {}  # the loop's time
+        self._made: set[Connection] = set()
+        self._is_empty = asyncio.Event()  # no connection is counted
+        self._is_empty.set()
+        self._deadlines: dict[Awaited, float] = {}  # the loop's time
         self._refusals: Counter[str] = Counter()  # by limit, since the last log line
         self._is_closed = False
 
@@ -43,6 +54,7 @@ class Connections:
     def enter(self, address: str) -> str:
         """Count a new connection; return the reason to refuse it, "" to accept it."""
         self._count += 1
+        self._is_empty.clear()
         self._by_address[address] += 1
         if self._is_closed:
             return "the server is stopping"
@@ -61,24 +73,59 @@ class Connections:
         """
         self._is_closed = True
 
+    async def drain(self, within: float) -> None:
+        """
+        Wait until the clients of a stopped server have closed their connections; cut the others.
+
+        A socket with unsent bytes, or whose client does not end TLS, stays open after ``close``.
+        ``within``: seconds that the clients have.
+        """
+        try:
+            async with asyncio.timeout(within):
+                await self._is_empty.wait()
+        except TimeoutError:
+            logger.info(
+                "connections cut, because their clients did not close them",
+                extra={"server": self._name, "count": self._count},
+            )
+            self.cut()
+            await self._is_empty.wait()
+
+    def cut(self) -> None:
+        """Close all connections at once."""
+        for connection in list(self._made):
+            connection.abort()
+
+    def add(self, connection: Connection) -> None:
+        """Note a connection that was made, whether it is accepted or refused."""
+        self._made.add(connection)
+
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """Note that ``other`` has taken over a connection, which stays counted."""
+        self._made.discard(connection)
+        self._made.add(other)
+
     def leave(self, connection: Connection | None, address: str) -> None:
         """
         Stop counting a closed connection, whether it was accepted or refused.
 
-        None: one that had no deadline here.
+        None: one that was not made, such as one whose handshake failed.
         """
         if connection is not None:
+            self._made.discard(connection)
             self._deadlines.pop(connection, None)
         self._count -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+        if not self._count:
+            self._is_empty.set()
 
-    def expect(self, connection: Connection, deadline: float) -> None:
+    def expect(self, connection: Awaited, deadline: float) -> None:
         """Set the connection's deadline, in the event loop's time; it expires then."""
         self._deadlines[connection] = deadline
 
-    def expect_no_more(self, connection: Connection) -> None:
+    def expect_no_more(self, connection: Awaited) -> None:
         """Clear the connection's deadline."""
         self._deadlines.pop(connection, None)
 

@@ -193,7 +193,11 @@ class MetricsServer:
         """Serve until cancelled."""
         application = web.Application()
         application.router.add_get("/metrics", self._answer)
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=proxy_limits.CLOSE_WITHIN.total_seconds(),
+        )
         await runner.setup()
         try:
             listening = await listen(runner, self._address, self.connections)
@@ -206,6 +210,7 @@ class MetricsServer:
                 self.connections.close()
         finally:
             await runner.cleanup()
+            await self.connections.drain(proxy_limits.CLOSE_WITHIN.total_seconds())
 
     async def _answer(self, _: web.Request) -> web.Response:
         headers = {"content-type": "text/plain; version=0.0.4"}

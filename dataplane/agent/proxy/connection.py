@@ -87,6 +87,7 @@ class BoundedHandler(RequestHandler):
         "_is_counted",
         "_is_expected",
         "_payload",
+        "_socket",
     )
 
     def __init__(
@@ -113,9 +114,12 @@ class BoundedHandler(RequestHandler):
         self._head_bytes = 0  # of an incomplete head
         self._is_expected = False  # a head with a deadline is expected
         self._payload: Any = None  # of the last request
+        self._socket: asyncio.Transport | None = None  # aiohttp forgets one that it closes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._socket = self.transport
+        self._connections.add(self)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
         reason = "" if self._is_counted else self._connections.enter(self._address)
@@ -160,6 +164,22 @@ class BoundedHandler(RequestHandler):
             "408 Request Timeout", f"the request's head did not come within {within:g} s", "head"
         )
 
+    def force_close(self) -> None:
+        """Close as aiohttp does, but once: CPython aborts no TLS transport that was closed twice."""
+        if self.transport is not None and self.transport.is_closing():
+            self.transport = None
+        super().force_close()
+
+    def abort(self) -> None:
+        """Cut the connection: its client does not close it."""
+        if self._socket is not None:
+            self._socket.abort()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone: nothing can be sent to it."""
+        return self.transport is None or self.transport.is_closing()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -167,7 +187,16 @@ class BoundedHandler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are no request, without a traceback: the fault is the client's."""
+        """
+        Answer bytes that are no request, without a traceback: the fault is the client's.
+
+        A client that went away while its answer was sent is no fault at all.
+        """
+        if isinstance(exc, ConnectionError) and self.is_lost:
+            logger.debug(
+                "client gone before its answer", extra={"peer": self._address, "error": str(exc)}
+            )
+            raise ConnectionResetError("the client has gone") from exc  # aiohttp ends its task
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         outside.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})

@@ -75,3 +75,4 @@ STORE_WITHIN = timedelta(seconds=30)
 
 # Shutdown.
 STOP_WITHIN = timedelta(seconds=20)  # for calls in progress, once no new ones are accepted
+CLOSE_WITHIN = timedelta(seconds=1)  # for clients to close their connections; then they are cut

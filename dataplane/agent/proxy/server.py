@@ -79,6 +79,7 @@ class ApiProxy:
             self.connections.close()
             self._proxy.end_streams()
             await runner.cleanup()
+            await self.connections.drain(proxy_limits.CLOSE_WITHIN.total_seconds())
 
     def _application(self) -> web.Application:
         application = web.Application(
@@ -109,6 +110,10 @@ async def _well(_: web.Request) -> web.Response:
     return web.Response(text="well\n")
 
 
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
 @web.middleware
 async def _answer_always(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -116,9 +121,11 @@ async def _answer_always(
     """Answer unexpected errors in the clients' protocol, without internal details."""
     try:
         return await handler(request)
-    except (web.HTTPException, ConnectionError):
+    except web.HTTPException:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _is_gone(request):
+            raise  # nobody reads an answer
         if request.writer.output_size > 0:
             raise  # part of the response is sent: close the connection
         logger.exception("proxy call failed", extra={"path": request.path})

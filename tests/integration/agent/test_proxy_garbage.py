@@ -7,117 +7,31 @@ import asyncio
 import json
 import logging
 import re
-import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, cast
 
 import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDetailsRequest
 from starlette.responses import PlainTextResponse
 
-from dataplane.agent.kube.objects import annotate_attempt
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.authority import Authority
-from dataplane.agent.proxy.bodies import Bodies
-from dataplane.agent.proxy.callers import Caller, identify
-from dataplane.agent.proxy.errors import Code, PodCallRefusedError
-from dataplane.agent.proxy.forwarding import Proxy
-from dataplane.agent.proxy.metrics import Counts
-from dataplane.agent.proxy.pod_limits import PodLimits
-from dataplane.agent.proxy.run_lineage import RunLineage
-from dataplane.agent.proxy.server import ApiProxy
-from dataplane.agent.proxy.signer import Signer
-from dataplane.agent.proxy.tokens import Tokens
-from dataplane.agent.proxy.upstream import Upstream
-from dataplane.agent.proxy.uri_policy import UriPolicy
-from shared.blobs.store import open_store
-from shared.kit.certificates import make_authority
-from shared.kit.clock import SystemClock
-from tests.running import running, until
-from tests.servers.http import serving
+from dataplane.agent.proxy.callers import Caller
+from tests.integration.agent.proxied import STREAM, TOKEN, UNARY, Opened, opened_proxy
+from tests.running import until
 from tests.servers.raw_http import connected, head_of
-from tests.unit.agent.assignments import make_assignment
 
-UNARY = "/flyteidl2.workflow.RunService/GetRunDetails"
-STREAM = "/flyteidl2.workflow.RunService/WatchRunDetails"
-TOKEN = "authorization: Bearer good"  # noqa: S105
 MUTATIONS = 300
-
-
-class _TakenAtTheirWord:
-    """Takes one token, as :class:`Tokens` takes those of pods."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    async def admit(self, authorization: str | None) -> Caller:
-        if authorization != "Bearer good":
-            raise PodCallRefusedError(Code.UNAUTHENTICATED, "no token came with the call")
-        return self._caller
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    api: ApiProxy
-    caller: Caller
-    trust: ssl.SSLContext
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.api.port}"
-
-
-async def _no_credential(_: object) -> dict[str, str]:
-    return {}
 
 
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
-    clock = SystemClock()
-    base = f"file://{tmp_path}/blobs"
-    pod = {"namespace": "n", "name": "p", "uid": "u"}
-    annotations = annotate_attempt(make_assignment(1, base=base))
-    caller = identify({"metadata": {**pod, "annotations": annotations}})
-    pair = make_authority("volary-proxy authority", clock.now(), lasts=timedelta(days=1))
-    authority = Authority(cast(Any, None), pair, ["127.0.0.1"], clock)
-    tokens = cast(Tokens, _TakenAtTheirWord(caller))
-    lines, bodies, counts = PodLimits(), Bodies(), Counts()
-    async with (
-        serving(PlainTextResponse("", headers={"x-answered": "yes"})) as address,
-        Upstream.open(address, _no_credential) as upstream,
-    ):
-        api = ApiProxy(
-            listen="127.0.0.1:0",
-            authority=authority,
-            proxy=Proxy(
-                tokens=tokens,
-                lineage=RunLineage(upstream, clock),
-                lines=lines,
-                bodies=bodies,
-                upstream=upstream,
-                counts=counts,
-            ),
-            signer=Signer(
-                tokens=tokens,
-                lines=lines,
-                bodies=bodies,
-                uri_policy=UriPolicy(open_store),
-                uploads=cast(Any, None),
-                counts=counts,
-            ),
-            is_fresh=lambda: True,
-            counts=counts,
-        )
-        async with running(api, at_most=300):
-            await api.started.wait()
-            trust = ssl.create_default_context(cadata=authority.certificate.decode())
-            yield Opened(api, caller, trust)
+    answer = PlainTextResponse("", headers={"x-answered": "yes"})
+    async with opened_proxy(tmp_path, answer) as opened:
+        yield opened
 
 
 def call(path: str, body: bytes, *headers: str) -> bytes:
