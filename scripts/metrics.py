@@ -36,7 +36,8 @@ Written by `make docs` from the declarations in the code; edit those.
 
 Both programs serve metrics for Prometheus. The control plane serves `/metrics` on its HTTP port,
 to the addresses of `VOLARY_METRICS_FROM` only; an agent in Kubernetes on the port of
-`--metrics-listen`. The charts have a `PodMonitor` for each.
+`--metrics-listen`. The charts have a `PodMonitor` for each, rules
+with alerts ([runbooks.md](runbooks.md)), and dashboards.
 
 Label values are from sets that the code fixes: RPCs, codes, loops, pools of connections. The
 exceptions are `org` and `pool` of `volary_load_…`, of which there are at most twenty orgs and fifty

@@ -72,6 +72,14 @@ def find_needs() -> Sequence[Need]:
             remedy="on Debian, as root: make browser-packages",
         ),
         Need(
+            name="Prometheus",
+            loses="the charts' alerts: promtool's tests, and one that a fault makes fire",
+            is_there=lambda: shutil.which("promtool") is not None,
+            lacks=_why_no_packages,
+            install=("make", "--no-print-directory", "prometheus-package"),
+            remedy="on Debian, as root: make prometheus-package",
+        ),
+        Need(
             name="packages of a Kubernetes node, and a builder of images",
             loses="tests/kube/node: pods, images and the installed charts",
             is_there=_are_packages_there,

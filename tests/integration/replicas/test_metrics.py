@@ -12,13 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripts.metrics import Declared, controlplane_metrics
 from tests.integration.replicas.clients import running_parent
 from tests.integration.replicas.world import Replica, World
+from tests.servers.prometheus import Promtool, promtool
+
+__all__ = ["promtool"]
 
 _OF_LOGINS_AND_TLS = re.compile("volary_(browser|oauth|link_certificate|tls)_")
 
 
-def scrape(replica: Replica) -> Mapping[str, Metric]:
+def read_page(replica: Replica) -> str:
     with urlopen(f"{replica.api.url}/metrics", timeout=60) as answer:  # noqa: S310 -- ours
-        families = text_string_to_metric_families(answer.read().decode())
+        return str(answer.read().decode())
+
+
+def scrape(replica: Replica) -> Mapping[str, Metric]:
+    families = text_string_to_metric_families(read_page(replica))
     return {each.name: each for each in families}
 
 
@@ -50,6 +57,12 @@ async def test_control_plane_serves_documented_metrics_with_documented_labels(wo
         assert labels.isdisjoint({"run", "action", "cluster", "user", "project"}), name
         assert family.documentation.endswith("."), name
     assert "process_cpu_seconds" in served
+
+
+async def test_metrics_follow_the_conventions_of_prometheus(
+    world: World, promtool: Promtool
+) -> None:
+    promtool.run("check", "metrics", given=read_page(world.replicas[0]))
 
 
 async def test_metrics_show_a_run_from_its_call_to_its_lease(world: World) -> None:

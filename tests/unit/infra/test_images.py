@@ -93,8 +93,9 @@ def test_everything_that_is_imported_is_installed(
         and installed.isdisjoint(canonicalize_name(each) for each in of_package[name])
     }
     if image == "copilot":
-        # Of shared.kit.programs, .settings.options and .certificates, which it does not import.
-        missing -= {"uvloop", "click", "cryptography"}
+        # Of shared.kit.programs, .settings.options, .certificates and .metrics, which it does not
+        # import.
+        missing -= {"uvloop", "click", "cryptography", "prometheus_client"}
     if image == "agent":
         missing -= {"azure", "hvac"}  # clients of secret managers: the next test
     assert not missing
