@@ -169,7 +169,7 @@ async def _updates(
     actions: Actions, caller: Caller, parent: ActionKey
 ) -> AsyncIterator[ActionUpdate | SnapshotEnd]:
     """Yield the existing children, the end of the snapshot, then each change."""
-    async with closing(actions.watch_children(caller, parent)) as changes:
+    async with closing(actions.watches.watch_children(caller, parent)) as changes:
         async for rows in changes:
             if rows is SnapshotEnd.TOKEN:
                 yield rows

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from itertools import islice
+from typing import TypeVar
 
-from flyteidl2.workflow.run_definition_pb2 import EnrichedAction
 from flyteidl2.workflow.run_service_pb2 import (
     AbortActionRequest,
     AbortActionResponse,
@@ -33,17 +34,19 @@ from controlplane.api.convert import actions as convert, data as convert_data, k
 from controlplane.api.convert.lists import parse_filters, parse_listing
 from controlplane.api.convert.signals import parse_payload
 from controlplane.api.convert.strings import parse_text
+from controlplane.api.rendered_runs import RenderedKey, RenderedRun, RenderedRuns, render_page
 from controlplane.api.streams import closing
-from controlplane.api.trees import ActionTree, Shown, meets_all
+from controlplane.api.trees import ActionTree, meets_all
 from controlplane.core import layout
-from controlplane.core.actions import ActionRow, ActionType, SnapshotEnd
+from controlplane.core.actions import ActionRow, ActionType, SnapshotEnd, SnapshotPart
 from controlplane.core.callers import Caller
 from controlplane.core.errors import NotFoundError
-from controlplane.core.profiles import Profiles
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.people import People
 from shared.model.phases import SUCCESSES
+
+Item = TypeVar("Item")
 
 _WATCHED_PAGE = 250
 """Actions in a message of a watch: what one message takes, every other call waits for."""
@@ -54,6 +57,7 @@ class RunActions:
         self._actions = actions
         self._data = data
         self._people = people
+        self._rendered = RenderedRuns()
 
     async def get_action_details(
         self, caller: Caller, request: GetActionDetailsRequest
@@ -121,27 +125,30 @@ class RunActions:
     async def watch_actions(
         self, caller: Caller, request: WatchActionsRequest
     ) -> AsyncIterator[WatchActionsResponse]:
-        run = keys.parse_run(request.run_id)
-        tree = ActionTree(meets_all(parse_filters(request.filter)))
-        first: Sequence[ActionRow] = ()
-        is_complete = False
-        async with closing(self._actions.watch_run(caller, run)) as changes:
+        meets = meets_all(parse_filters(request.filter))
+        run = await self._actions.watches.find(caller, keys.parse_run(request.run_id))
+        profiles = await self._people.find(caller.org, [run.created_by])
+        key = RenderedKey(caller.org, run.id, run.created_by, profiles.get(run.created_by))
+        async with AsyncExitStack() as stack:
+            rendered = stack.enter_context(self._rendered.watched(key))
+            async with rendered.loading:  # whoever comes second reads only what is new
+                changes = await stack.enter_async_context(
+                    closing(self._actions.watches.watch_run(caller, run, after=rendered.change))
+                )
+                await _read_snapshot(changes, rendered)
+            tree = rendered.tree
+            if meets is not None:
+                tree = ActionTree(meets)
+                for part in _batches(list(rendered.tree.actions.values()), _WATCHED_PAGE):
+                    tree.take(part)
+                    await asyncio.sleep(0)
+            for page in _batches(tree.all_shown(), _WATCHED_PAGE):
+                yield render_page(page)
+                await asyncio.sleep(0)  # other calls, between the pages of a large run
             async for rows in changes:
-                if rows is SnapshotEnd.TOKEN:
-                    # The tree is complete only now: before, parents could be missing.
-                    # One creator for all actions, so that the names are read once.
-                    profiles = await self._people.of_rows(caller.org, first)
-                    for page in _pages(tree.all_shown(), profiles):
-                        yield page
-                        await asyncio.sleep(0)  # other calls, between the pages of a large run
-                    is_complete = True
-                elif not is_complete:
-                    tree.take(rows)
-                    first = first or rows[:1]
-                else:
-                    profiles = await self._people.of_rows(caller.org, rows[:1])
-                    for page in _pages(tree.apply(rows), profiles):
-                        yield page
+                if not isinstance(rows, SnapshotPart | SnapshotEnd):
+                    for page in _batches(tree.apply(rendered.take(rows)), _WATCHED_PAGE):
+                        yield render_page(page)
 
     async def watch_cluster_events(
         self, caller: Caller, request: WatchClusterEventsRequest
@@ -182,18 +189,16 @@ def _outputs_uri(row: ActionRow) -> str:
     return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)
 
 
-def _pages(shown: Iterable[Shown], profiles: Profiles) -> Iterator[WatchActionsResponse]:
-    rest = iter(shown)
-    while page := list(islice(rest, _WATCHED_PAGE)):
-        yield WatchActionsResponse(
-            enriched_actions=[
-                EnrichedAction(
-                    action=convert.render_action(each.row, profiles),
-                    meets_filter=each.meets_filter,
-                    children_phase_counts={
-                        phase.value: count for phase, count in each.below.items()
-                    },
-                )
-                for each in page
-            ]
-        )
+async def _read_snapshot(
+    changes: AsyncIterator[SnapshotPart | SnapshotEnd | Sequence[ActionRow]], rendered: RenderedRun
+) -> None:
+    async for rows in changes:
+        if not isinstance(rows, SnapshotPart):
+            return
+        rendered.take_snapshot(rows)
+
+
+def _batches(items: Iterable[Item], most: int) -> Iterator[Sequence[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, most)):
+        yield batch

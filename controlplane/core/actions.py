@@ -246,6 +246,36 @@ class ProjectDomain:
     domain: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarActions:
+    """
+    Actions of a run with the same parent, group and task: one of them, and lists of what differs.
+
+    Times are in microseconds since 1970.
+    """
+
+    example: ActionRow
+    names: Sequence[ActionName]
+    changes: Sequence[int]
+    phases: Sequence[Phase]
+    attempts: Sequence[int]
+    cache_statuses: Sequence[CacheStatus]
+    created: Sequence[int]
+    started: Sequence[int | None]
+    ended: Sequence[int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotPart:
+    """The next actions of a run by their change, up to and with ``change``."""
+
+    change: int
+    similar: Sequence[SimilarActions]
+
+    def __len__(self) -> int:
+        return sum(len(similar.names) for similar in self.similar)
+
+
 class SnapshotEnd(Enum):
     """Marker between the initial snapshot of a watch and the changes after it."""
 

@@ -13,7 +13,7 @@ from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
 from controlplane.core.notifications import NO_NOTIFICATIONS, Notifications
 from controlplane.core.relations import Counterpart, Relation, RelationType, SourceRun
-from shared.model.ids import ActionKey, ActionName, Digest, DomainName, ProjectName, RunKey
+from shared.model.ids import ActionKey, ActionName, Digest, DomainName, ProjectName, RunId, RunKey
 
 INPUTS_GRACE = timedelta(minutes=2)
 """
@@ -89,6 +89,16 @@ class RunDetail:
     root: ActionDetail
     run_spec: bytes
     started_at: datetime  # the kickoff time of a scheduled run
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRun:
+    """A run whose actions are watched."""
+
+    key: RunKey
+    id: RunId
+    created_by: str
+    recovers: bool  # another run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from controlplane.core.actions import (
     ActionType,
     NewAction,
     Page,
-    SnapshotEnd,
 )
 from controlplane.core.caching import CacheCheck
 from controlplane.core.callers import Caller, Permission
@@ -36,7 +35,8 @@ from controlplane.store.dispatch.admit import Answer, Enqueue, Enqueued
 from controlplane.store.dispatch.caching import Lookup
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import actions as store, lists as store_lists
-from controlplane.store.resources.runs import find_run, find_watched, get_change
+from controlplane.store.resources.runs import find_run
+from controlplane.usecases.action_watches import ActionWatches
 from controlplane.usecases.cache_checks import CacheChecks
 from controlplane.usecases.recoveries import Recoveries
 from shared.kit.batching import Batcher, OverfullError, StoppedError
@@ -56,7 +56,6 @@ LOCK_TRIES = 20
 LOCK_WAITERS = 3
 """Most connections that wait for locked runs at once."""
 MOST_WAITING = 20_000
-SNAPSHOT_PAGE = 500
 
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class _LockedKey:
 
 
 class Actions:
-    """Use cases of actions; ``enqueue`` waits until ``run`` commits it."""
+    """Use cases of actions, ``watches`` of many; ``enqueue`` waits until ``run`` commits it."""
 
     def __init__(
         self,
@@ -89,6 +88,7 @@ class Actions:
         self._cache_max_age = cache_checks.max_age
         self._database = database
         self._recoveries = recoveries
+        self.watches = ActionWatches(database, feeds, recoveries)
         self._feeds = feeds
         self._clock = clock
         self._enqueues: Batcher[OrgName, Enqueue, Answer] = Batcher(
@@ -233,18 +233,6 @@ class Actions:
                 else:
                     detail = await refresh(self._database, caller.org, detail, offered)
 
-    def watch_run(
-        self, caller: Caller, run: RunKey
-    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
-        """Yield all actions of a run, SnapshotEnd, then changes, until cancelled."""
-        return self._watch(caller, run, None)
-
-    def watch_children(
-        self, caller: Caller, parent: ActionKey
-    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
-        """Yield the direct children of ``parent``, SnapshotEnd, then changes, until cancelled."""
-        return self._watch(caller, parent.run, parent.name)
-
     async def signal(
         self, caller: Caller, action: ActionKey, parent: ActionName | None, value: bytes
     ) -> None:
@@ -278,46 +266,6 @@ class Actions:
                 if len(cluster_events) > seen:
                     yield cluster_events[seen:]
                     seen = len(cluster_events)
-
-    async def _watch(
-        self, caller: Caller, key: RunKey, parent: ActionName | None
-    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
-        caller.require(Permission.ACTION_READ, key.project, key.domain)
-        async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(self._feeds.opening())
-            async with self._database.for_org(caller.org) as tx:
-                found = await find_watched(tx, key)
-                if found is None:
-                    raise NotFoundError("run", key)
-                run, recovers = found
-                if parent is not None:
-                    await self._detail(tx, run, ActionKey(key, parent))
-            if recovers and parent is not None:
-                await self._recoveries.recover_traces(caller.org, run, parent)
-            changes = await stack.enter_async_context(
-                self._feeds.changes(caller.org, run, parent=parent)
-            )
-            async with self._database.for_org(caller.org) as tx:
-                complete_to = await get_change(tx, run)
-            after = ""
-            while True:
-                async with self._database.for_org(caller.org) as tx:
-                    rows = await store.list_by_name(
-                        tx, run, after=after, most=SNAPSHOT_PAGE, parent=parent
-                    )
-                if rows:
-                    yield rows
-                    after = rows[-1].key.name
-                if len(rows) < SNAPSHOT_PAGE:
-                    break
-            yield SnapshotEnd.TOKEN
-            opened()
-            while True:
-                # Rows changed during the snapshot may be offered again: a duplicate is harmless,
-                # a missed change is not.
-                fresh = [row for row in await changes.take() if row.change > complete_to]
-                if fresh:
-                    yield fresh
 
     async def _submit(self, org: OrgName, request: Enqueue) -> Answer:
         """

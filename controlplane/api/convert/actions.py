@@ -1,6 +1,6 @@
 """Renders actions as flyteidl2 messages: rows, details, and the updates that a parent watches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flyteidl2.common.run_pb2 import Relation as RelationMessage
 from flyteidl2.core.execution_pb2 import (
@@ -30,11 +30,13 @@ from flyteidl2.workflow.run_definition_pb2 import (
     TaskActionMetadata,
     TraceActionMetadata,
 )
+from flyteidl2.workflow.run_service_pb2 import WatchActionsResponse
 from flyteidl2.workflow.state_service_pb2 import ActionUpdate
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.later_fields import set_later_text
+from controlplane.api.convert.timestamps import set_microseconds, to_microseconds
 from controlplane.core import layout
 from controlplane.core.actions import (
     ActionDetail,
@@ -44,6 +46,7 @@ from controlplane.core.actions import (
     PhaseChange,
     RunSource,
     RunTrigger,
+    SimilarActions,
 )
 from controlplane.core.caching import CacheSource, status_of_attempt
 from controlplane.core.profiles import NO_PROFILES, Profiles
@@ -76,6 +79,39 @@ def render_action(row: ActionRow, profiles: Profiles = NO_PROFILES) -> Action:
         metadata=_render_metadata(row, profiles),
         status=_render_status(row),
     )
+
+
+def render_similar(similar: SimilarActions, profiles: Profiles) -> Iterator[WatchActionsResponse]:
+    """
+    Yield a response for each of these actions, with this one alone.
+
+    It is the same message each time, so serialise it before the next: a message that is made new
+    for each costs five times as much.
+    """
+    response = WatchActionsResponse()
+    enriched = response.enriched_actions.add(meets_filter=True)
+    enriched.action.CopyFrom(render_action(similar.example, profiles))
+    key, metadata, status = enriched.action.id, enriched.action.metadata, enriched.action.status
+    is_recovered = metadata.HasField("recovered_from")
+    for name, phase, attempts, cache_status, created, started, ended in zip(
+        similar.names,
+        similar.phases,
+        similar.attempts,
+        similar.cache_statuses,
+        similar.created,
+        similar.started,
+        similar.ended,
+        strict=True,
+    ):
+        key.name = name
+        if is_recovered:
+            metadata.recovered_from.name = name
+        status.Clear()
+        status.phase = phase.value
+        status.attempts = max(attempts, 1)
+        status.cache_status = cache_status.value
+        _set_times(status, created, started, ended)
+        yield response
 
 
 def render_action_details(detail: ActionDetail, profiles: Profiles = NO_PROFILES) -> ActionDetails:
@@ -202,18 +238,28 @@ def _render_trigger(metadata: ActionMetadata, row: ActionRow, trigger: RunTrigge
 
 
 def _render_status(row: ActionRow) -> ActionStatus:
-    # A trace is enqueued after it began, so its own start time counts.
-    started_at = min(row.created_at, row.started_at or row.created_at)
     status = ActionStatus(
         phase=row.phase.value,
-        start_time=started_at,
         attempts=max(row.attempts, 1),
         cache_status=row.cache_status.value,
     )
-    if row.ended_at is not None:
-        status.end_time.FromDatetime(row.ended_at)
-        status.duration_ms = max(0, round((row.ended_at - started_at).total_seconds() * 1000))
+    _set_times(
+        status,
+        created=to_microseconds(row.created_at),
+        started=None if row.started_at is None else to_microseconds(row.started_at),
+        ended=None if row.ended_at is None else to_microseconds(row.ended_at),
+    )
     return status
+
+
+def _set_times(status: ActionStatus, created: int, started: int | None, ended: int | None) -> None:
+    """Set the times of a status that has none, from microseconds since 1970."""
+    # A trace is enqueued after it began, so its own start time counts.
+    began = created if started is None or created < started else started
+    set_microseconds(status.start_time, began)
+    if ended is not None:
+        set_microseconds(status.end_time, ended)
+        status.duration_ms = max(0, round((ended - began) / 1000))
 
 
 def _render_attempts(detail: ActionDetail) -> Sequence[ActionAttempt]:

@@ -1,4 +1,4 @@
-"""Parses durations and timestamps; a message can hold values that Python's types cannot."""
+"""Parses durations and timestamps, and sets timestamps; a message can hold values that Python's types cannot."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.core.errors import InvalidError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _MAX_DURATION = timedelta(days=3650)
 
 
@@ -19,6 +21,17 @@ def parse_duration(message: Duration, field: str) -> timedelta:
     if not timedelta(0) <= duration <= _MAX_DURATION:
         raise InvalidError(f"{field}: must be between zero and {_MAX_DURATION.days} days")
     return duration
+
+
+def to_microseconds(at: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def set_microseconds(message: Timestamp, at: int) -> None:
+    """Set a timestamp to the microseconds since 1970."""
+    message.seconds, rest = divmod(at, 1_000_000)
+    message.nanos = rest * 1000
 
 
 def parse_timestamp(message: Timestamp, field: str) -> datetime:

@@ -37,12 +37,6 @@ WHERE a.org = :org AND a.run_id = :run_id AND a.change > :after
 ORDER BY a.org, a.run_id, a.change LIMIT :most
 """)
 
-_BY_NAME = statement(f"""
-SELECT {ACTION_COLUMNS} {_FROM}
-WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
-ORDER BY a.org, a.run_id, a.name LIMIT :most
-""")
-
 _CHILDREN = statement(f"""
 SELECT {ACTION_COLUMNS} {_FROM}
 WHERE a.org = :org AND a.name > :after AND a.parent_id = (
@@ -104,15 +98,11 @@ async def list_changed(tx: OrgTx, run: RunId, *, after: int, most: int) -> Seque
     return [parse_action(row) for row in rows]
 
 
-async def list_by_name(
-    tx: OrgTx, run: RunId, *, after: str, most: int, parent: ActionName | None = None
+async def list_children(
+    tx: OrgTx, run: RunId, parent: ActionName, *, after: str, most: int
 ) -> Sequence[ActionRow]:
-    """List the run's actions (of one parent, if given) by name, from after ``after`` on."""
-    values: dict[str, object] = {"run_id": run, "after": after, "most": most}
-    if parent is None:
-        rows = await tx.rows(_BY_NAME, values)
-    else:
-        rows = await tx.rows(_CHILDREN, {**values, "parent": parent})
+    """List the children of an action by name, from after ``after`` on."""
+    rows = await tx.rows(_CHILDREN, {"run_id": run, "parent": parent, "after": after, "most": most})
     return [parse_action(row) for row in rows]
 
 

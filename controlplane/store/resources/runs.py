@@ -12,7 +12,7 @@ from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.firings import FiringReason
 from controlplane.core.notifications import mask_of
-from controlplane.core.runs import NewRun
+from controlplane.core.runs import NewRun, WatchedRun
 from controlplane.core.timeouts import due_at
 from controlplane.core.triggers import TriggerKey
 from controlplane.store.database import OrgTx
@@ -115,7 +115,7 @@ WHERE r.org = :org AND r.run_id = :run_id
 """)
 
 _WATCHED = statement("""
-SELECT run_id, recovers IS NOT NULL AS recovers FROM runs
+SELECT run_id, created_by, recovers IS NOT NULL AS recovers FROM runs
 WHERE org = :org AND project = :project AND domain = :domain AND run = :run
 """)
 
@@ -373,12 +373,12 @@ async def find_run(tx: OrgTx, run: RunKey) -> RunId | None:
     return None if row is None else RunId(row.run_id)
 
 
-async def find_watched(tx: OrgTx, run: RunKey) -> tuple[RunId, bool] | None:
-    """Return the id of the run with this name, and whether it recovers another."""
+async def find_watched(tx: OrgTx, run: RunKey) -> WatchedRun | None:
+    """Find the run with this name."""
     row = (
         await tx.execute(_WATCHED, {"project": run.project, "domain": run.domain, "run": run.name})
     ).one_or_none()
-    return None if row is None else (RunId(row.run_id), row.recovers)
+    return None if row is None else WatchedRun(run, RunId(row.run_id), row.created_by, row.recovers)
 
 
 async def get_run_spec(tx: OrgTx, run: RunId) -> bytes:

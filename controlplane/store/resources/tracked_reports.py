@@ -47,9 +47,9 @@ FROM n
 """)
 
 _DESCRIBE = statement(f"""
-{given(id="uuid", **_DESCRIBED)}
+{given(id="uuid", change="bigint", **_DESCRIBED)}
 UPDATE actions a
-SET parent = n.parent, parent_id = n.parent_id, type = n.type, spec = n.spec,
+SET change = n.change, parent = n.parent, parent_id = n.parent_id, type = n.type, spec = n.spec,
     group_name = n.group_name, task_name = n.task_name, task_version = n.task_version,
     task_type = n.task_type, short_name = n.short_name, environment = n.environment,
     function = n.function
@@ -124,7 +124,11 @@ async def save(tx: OrgTx, run: LockedTrackedRun, tree: Tree) -> None:
     if described:
         await tx.execute(
             _DESCRIBE,
-            {"id": [action.id for action in described], **_descriptions(tree, described)},
+            {
+                "id": [action.id for action in described],
+                "change": [run.counters.next(run.id) for _ in described],
+                **_descriptions(tree, described),
+            },
         )
     if tree.changed:
         await _update(tx, run, tree)

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from controlplane.api.streams import closing
-from controlplane.core.actions import ActionRow, SnapshotEnd
-from controlplane.store.resources.actions import list_by_name
+from controlplane.core.actions import ActionRow, SnapshotEnd, SnapshotPart
+from controlplane.store.resources.actions import list_changed
 from shared.blobs.store import open_store
 from shared.model.ids import RunId
 from shared.model.phases import Phase
@@ -34,15 +34,15 @@ from tests.running import until
 
 @dataclass(slots=True)
 class Watcher:
-    """Rows that a watcher has received."""
+    """Changes and phases that a watcher has received."""
 
-    last: dict[str, ActionRow] = field(default_factory=dict)
+    last: dict[str, tuple[int, Phase]] = field(default_factory=dict)
     snapshot_ends: int = 0
     batches: int = 0
 
     async def watch(
         self,
-        shown: AsyncIterator[Sequence[ActionRow] | SnapshotEnd],
+        shown: AsyncIterator[SnapshotPart | SnapshotEnd | Sequence[ActionRow]],
         stall: random.Random | None = None,
     ) -> None:
         async for batch in shown:
@@ -50,15 +50,35 @@ class Watcher:
                 self.snapshot_ends += 1
                 continue
             self.batches += 1
-            for row in batch:
-                known = self.last.get(row.key.name)
-                assert known is None or known.change <= row.change, "went back in time"
-                self.last[row.key.name] = row
+            for name, change, phase in states(batch):
+                known = self.last.get(name)
+                assert known is None or known[0] <= change, "went back in time"
+                self.last[name] = (change, phase)
             for _ in range(stall.randrange(200) if stall else 0):
                 await asyncio.sleep(0)
 
     def phases(self) -> dict[str, Phase]:
-        return {name: row.phase for name, row in self.last.items()}
+        return {name: phase for name, (_, phase) in self.last.items()}
+
+
+def states(batch: SnapshotPart | Sequence[ActionRow]) -> list[tuple[str, int, Phase]]:
+    """Return the names of the actions in a batch, with their changes and phases."""
+    if isinstance(batch, SnapshotPart):
+        return [
+            state
+            for similar in batch.similar
+            for state in zip(similar.names, similar.changes, similar.phases, strict=True)
+        ]
+    return [(row.key.name, row.change, row.phase) for row in batch]
+
+
+async def watch_run(
+    world: World, *, after: int = 0
+) -> AsyncIterator[SnapshotPart | SnapshotEnd | Sequence[ActionRow]]:
+    run = await world.actions.watches.find(CALLER, make_run_key())
+    async with closing(world.actions.watches.watch_run(CALLER, run, after=after)) as shown:
+        async for batch in shown:
+            yield batch
 
 
 @asynccontextmanager
@@ -67,9 +87,9 @@ async def watching(
 ) -> AsyncIterator[Watcher]:
     watcher = Watcher()
     if parent is None:
-        shown = world.actions.watch_run(CALLER, make_run_key())
+        shown = watch_run(world)
     else:
-        shown = world.actions.watch_children(CALLER, make_action_key(parent))
+        shown = world.actions.watches.watch_children(CALLER, make_action_key(parent))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(watcher.watch(shown, stall))
         yield watcher
@@ -78,7 +98,7 @@ async def watching(
 
 async def everything(store: Store, run: RunId) -> dict[str, tuple[int, Phase]]:
     async with store.database.for_org(ORG) as tx:
-        rows = await list_by_name(tx, run, after="", most=10_000)
+        rows = await list_changed(tx, run, after=0, most=10_000)
     return {row.key.name: (row.change, row.phase) for row in rows}
 
 
@@ -133,21 +153,21 @@ async def test_watch_misses_nothing_when_watchers_come_and_go(world: World, seed
 
 
 def _shown(watcher: Watcher) -> dict[str, tuple[int, Phase]]:
-    return {name: (row.change, row.phase) for name, row in watcher.last.items()}
+    return watcher.last
 
 
 async def test_watch_yields_snapshot_then_its_end_then_changes(world: World) -> None:
     await world.store.create(make_new_run())
     await world.store.enqueue(make_new_action("b"))
     batches: list[object] = []
-    shown = world.actions.watch_run(CALLER, make_run_key())
+    shown = watch_run(world)
     async with asyncio.timeout(60), closing(shown):
         async for batch in shown:
             if isinstance(batch, SnapshotEnd):
                 batches.append(batch)
                 await world.store.enqueue(make_new_action("c"))
                 continue
-            batches.append([row.key.name for row in batch])
+            batches.append(sorted(name for name, _, _ in states(batch)))
             if len(batches) == 3:
                 break
     assert batches == [["a0", "b"], SnapshotEnd.TOKEN, ["c"]]
@@ -156,7 +176,7 @@ async def test_watch_yields_snapshot_then_its_end_then_changes(world: World) -> 
 async def test_watch_snapshot_of_several_pages_shows_each_action_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.usecases.actions.SNAPSHOT_PAGE", 3)
+    monkeypatch.setattr("controlplane.usecases.action_watches.SNAPSHOT_PART", 3)
     await world.store.create(make_new_run())
     await world.store.enqueue(*(make_new_action(f"b{number}") for number in range(8)))
     async with watching(world) as watcher:
@@ -165,27 +185,37 @@ async def test_watch_snapshot_of_several_pages_shows_each_action_once(
     assert watcher.batches == 3
 
 
-async def test_watch_shows_changes_during_the_snapshot_after_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("controlplane.usecases.actions.SNAPSHOT_PAGE", 2)
-    run = await world.store.create(make_new_run())
-    await world.store.enqueue(*(make_new_action(f"c{number}") for number in range(4)))
-    shown = world.actions.watch_run(CALLER, make_run_key())
+async def test_watch_after_a_change_reads_only_what_changed_since(world: World) -> None:
+    await world.store.create(make_new_run())
+    await world.store.enqueue(*(make_new_action(f"b{number}") for number in range(3)))
+    shown = watch_run(world, after=3)
     async with asyncio.timeout(60), closing(shown):
         first = await anext(shown)
         assert not isinstance(first, SnapshotEnd)
-        assert [row.key.name for row in first] == ["a0", "c0"]
-        await world.store.enqueue(make_new_action("b"))  # would have been on that page
+        assert [change for _, change, _ in states(first)] == [4]
+        assert await anext(shown) is SnapshotEnd.TOKEN
+
+
+async def test_watch_snapshot_includes_changes_made_while_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.usecases.action_watches.SNAPSHOT_PART", 2)
+    run = await world.store.create(make_new_run())
+    await world.store.enqueue(*(make_new_action(f"c{number}") for number in range(4)))
+    shown = watch_run(world)
+    async with asyncio.timeout(60), closing(shown):
+        first = await anext(shown)
+        assert not isinstance(first, SnapshotEnd)
+        assert sorted(name for name, _, _ in states(first)) == ["a0", "c0"]
+        await world.store.enqueue(make_new_action("b"))
         await world.store.abort(run, "c0")  # was, and has changed since
-        await world.store.abort(run, "c3")  # is on a page to come
+        await world.store.abort(run, "c3")  # is in a part to come
         await until(lambda: world.feeds._watched[ORG, run].cursor >= 8)
-        last: dict[str, Phase] = {row.key.name: row.phase for row in first}
-        while last.get("b") is not Phase.QUEUED or last["c0"] is not Phase.ABORTED:
-            batch = await anext(shown)
-            if not isinstance(batch, SnapshotEnd):
-                last.update((row.key.name, row.phase) for row in batch)
-    assert last["c3"] is Phase.ABORTED
+        last = {name: phase for name, _, phase in states(first)}
+        while not isinstance(batch := await anext(shown), SnapshotEnd):
+            last.update((name, phase) for name, _, phase in states(batch))
+    assert last["b"] is Phase.QUEUED
+    assert last["c0"] is last["c3"] is Phase.ABORTED
 
 
 async def test_watch_shows_a_commit_larger_than_a_page(
@@ -218,10 +248,7 @@ async def test_watchers_of_one_run_share_one_read_per_change(world: World) -> No
     await world.store.create(make_new_run())
     async with asyncio.TaskGroup() as tasks:
         watchers = [Watcher() for _ in range(50)]
-        running = [
-            tasks.create_task(each.watch(world.actions.watch_run(CALLER, make_run_key())))
-            for each in watchers
-        ]
+        running = [tasks.create_task(each.watch(watch_run(world))) for each in watchers]
         await until(lambda: all(each.snapshot_ends for each in watchers))
         await until(lambda: not world.feeds._dirty and not world.feeds._busy)
         before = world.reads.opened

@@ -14,7 +14,8 @@ from controlplane.core.reason_codes import Reason
 from controlplane.loops.pending_reasons import LEFT_TO_OTHERS, PendingReasonRecorder
 from controlplane.store.dispatch import drains, explanations, pending_reasons
 from controlplane.store.resources import projects
-from controlplane.store.resources.actions import list_by_name, list_changed
+from controlplane.store.resources.action_snapshots import read_changed
+from controlplane.store.resources.actions import list_changed
 from controlplane.store.rows import parse_enum
 from shared.model.ids import ProjectName
 from shared.model.phases import Phase
@@ -74,11 +75,12 @@ async def test_rows_with_unknown_values_are_read_wherever_rows_are_read(
 
     async with store.database.for_org(ORG) as tx:
         [row] = await list_changed(tx, run, after=0, most=10)
-        assert [row] == list(await list_by_name(tx, run, after="", most=10))
+        [similar] = (await read_changed(tx, run, after=0, most=10)).similar
         project = await projects.find_project(tx, ProjectName("p"))
         [left] = await drains.list_remaining(tx, CLUSTER)
         explained = await explanations.find_timings(tx, run, make_action_key("a0"), NOW)
         [dispatch] = await explanations.list_dispatches(tx, run, make_action_key("a0").run, most=10)
+    assert (similar.example, similar.phases) == (row, [Phase.UNKNOWN])
     assert (row.phase, row.type, row.source) == (
         Phase.UNKNOWN,
         ActionType.UNKNOWN,

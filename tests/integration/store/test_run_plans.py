@@ -11,6 +11,7 @@ from controlplane.core.task_groups import MOST_RECENT, GroupScope
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.recoveries import find_counterparts
 from controlplane.store.resources import actions, runs
+from controlplane.store.resources.action_snapshots import read_changed
 from controlplane.store.resources.lists import list_actions, list_runs
 from controlplane.store.resources.task_groups import list_groups
 from shared.model.ids import (
@@ -36,18 +37,19 @@ async def test_changes_after_a_cursor_are_read_by_index(large: Large) -> None:
 
 
 async def test_page_of_a_snapshot_reads_pages_of_its_rows_only(large: Large) -> None:
-    async def page_of_all(tx: OrgTx) -> None:
-        assert len(await actions.list_by_name(tx, WIDE, after="c5", most=100)) == 100
+    async def part_of_run(tx: OrgTx) -> None:
+        part = await read_changed(tx, WIDE, after=50_000, most=100)
+        assert (len(part), len(part.similar), part.change) == (100, 1, 50_100)
 
     async def page_of_children(tx: OrgTx) -> None:
-        found = await actions.list_by_name(tx, WIDE, after="c5", most=100, parent=ROOT)
+        found = await actions.list_children(tx, WIDE, ROOT, after="c5", most=100)
         assert len(found) == 100
 
     async def no_children(tx: OrgTx) -> None:
         leaf = ActionName("c77")
-        assert await actions.list_by_name(tx, WIDE, after="", most=100, parent=leaf) == []
+        assert await actions.list_children(tx, WIDE, leaf, after="", most=100) == []
 
-    (await large.count_pages(page_of_all)).assert_few(100 * 10)
+    (await large.count_pages(part_of_run)).assert_few(100 * 10)
     (await large.count_pages(page_of_children)).assert_few(100 * 10)
     (await large.count_pages(no_children)).assert_few(20)
 

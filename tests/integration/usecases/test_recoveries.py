@@ -112,7 +112,7 @@ async def test_first_watch_below_a_task_recovers_ten_thousand_traces_in_pages(
     parent = ActionKey(make_run_key("again"), ROOT)
     shown: set[str] = set()
     with counting_statements(world.store.database) as executed:
-        async with closing(world.actions.watch_children(CALLER, parent)) as snapshot:
+        async with closing(world.actions.watches.watch_children(CALLER, parent)) as snapshot:
             async for rows in snapshot:
                 if isinstance(rows, SnapshotEnd):
                     break

@@ -6,78 +6,32 @@ and who is visible under a filter.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from uuid import UUID
 
 import pytest
 from hypothesis import given, strategies as st
 
-from controlplane.api.trees import ActionTree, Shown, meets_all
-from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
+from controlplane.api.trees import ActionTree, Shown, TreeAction, meets_all
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Test as By
-from shared.model.ids import (
-    ActionId,
-    ActionKey,
-    ActionName,
-    DomainName,
-    OrgName,
-    ProjectName,
-    RunId,
-    RunKey,
-    RunName,
-)
+from shared.model.ids import ActionName
 from shared.model.phases import Phase
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ID = UUID(int=1)
-RUN = RunKey(ProjectName("p"), DomainName("development"), RunName("r1"))
+
+def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> TreeAction:
+    above = None if parent is None else ActionName(parent)
+    return TreeAction(ActionName(name), above, phase, f"task-{name}", "")
 
 
-def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> ActionRow:
-    return ActionRow(
-        org=OrgName("acme"),
-        id=ActionId(ID),
-        run_id=RunId(ID),
-        key=ActionKey(RUN, ActionName(name)),
-        parent=None if parent is None else ActionName(parent),
-        type=ActionType.TASK,
-        info=TaskInfo(short_name=f"task-{name}"),
-        group="",
-        phase=phase,
-        attempts=1,
-        created_at=NOW,
-        started_at=None,
-        ended_at=None,
-        updated_at=NOW,
-        created_by="",
-        output_prefix="",
-        output_uri="",
-        report_uri="",
-        failure=None,
-        abort_reason="",
-        aborted_by="",
-        condition_type=b"",
-        value=b"",
-        signalled_by="",
-        source=RunSource.UNSPECIFIED,
-        labels={},
-        relation=None,
-        recovered_from=None,
-        change=1,
-    )
-
-
-def only(phase: Phase) -> ActionTree:
+def only(phase: Phase) -> ActionTree[TreeAction]:
     return ActionTree(meets_all([Filter("phase", By.IN, [str(phase.value)])]))
 
 
-def names(shown: Sequence[Shown]) -> list[str]:
-    return [each.row.key.name for each in shown]
+def names(shown: Sequence[Shown[TreeAction]]) -> list[str]:
+    return [each.action.name for each in shown]
 
 
 def test_change_shows_the_action_and_its_ancestors() -> None:
-    tree = ActionTree(meets_all([]))
+    tree: ActionTree[TreeAction] = ActionTree(meets_all([]))
     tree.apply([row("a0"), row("b", "a0"), row("c", "b"), row("other", "a0")])
 
     shown = tree.apply([row("c", "b", Phase.SUCCEEDED)])
@@ -93,7 +47,7 @@ def test_action_that_stops_matching_is_shown_once_more() -> None:
     gone = tree.apply([row("b", "a0", Phase.SUCCEEDED)])
     later = tree.apply([row("b", "a0", Phase.SUCCEEDED)])
 
-    assert [(each.row.key.name, each.meets_filter) for each in gone] == [
+    assert [(each.action.name, each.meets_filter) for each in gone] == [
         ("b", False),
         ("a0", False),
     ]
@@ -107,7 +61,7 @@ def test_action_that_never_matched_is_never_shown() -> None:
 def test_ancestors_of_a_matching_action_are_shown() -> None:
     shown = only(Phase.FAILED).apply([row("a0"), row("b", "a0"), row("c", "b", Phase.FAILED)])
 
-    assert {each.row.key.name: each.meets_filter for each in shown} == {
+    assert {each.action.name: each.meets_filter for each in shown} == {
         "a0": False,
         "b": False,
         "c": True,
@@ -115,9 +69,11 @@ def test_ancestors_of_a_matching_action_are_shown() -> None:
 
 
 def test_names_are_looked_for_in_any_case() -> None:
-    tree = ActionTree(meets_all([Filter("NAME", By.CONTAINS_CASE_INSENSITIVE, ["TASK-B"])]))
+    tree: ActionTree[TreeAction] = ActionTree(
+        meets_all([Filter("NAME", By.CONTAINS_CASE_INSENSITIVE, ["TASK-B"])])
+    )
     assert [
-        each.row.key.name for each in tree.apply([row("a0"), row("b", "a0")]) if each.meets_filter
+        each.action.name for each in tree.apply([row("a0"), row("b", "a0")]) if each.meets_filter
     ] == ["b"]
 
 
@@ -127,17 +83,26 @@ def test_other_filters_are_refused() -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[ActionRow], list[list[ActionRow]]]:
+def histories(draw: st.DrawFn) -> tuple[list[TreeAction], list[list[TreeAction]]]:
     """A tree of actions in their last states, and news that lead there, in batches."""
     count = draw(st.integers(1, 12))
     parents = [None, *(draw(st.integers(0, at - 1)) for at in range(1, count))]
-    rows = [
-        row(f"n{at}", None if parent is None else f"n{parent}") for at, parent in enumerate(parents)
+    last = [
+        row(
+            f"n{at}",
+            None if parent is None else f"n{parent}",
+            draw(st.sampled_from(Phase)),
+        )
+        for at, parent in enumerate(parents)
     ]
-    last = [replace(each, phase=draw(st.sampled_from(Phase))) for each in rows]
+    # A program that reports its run may name another parent later.
+    rows = [
+        replace(each, phase=Phase.RUNNING, parent=None if at == 0 else ActionName("n0"))
+        for at, each in enumerate(last)
+    ]
     changes = draw(st.permutations([*draw(st.lists(st.sampled_from(rows))), *last]))
     # The last state comes last, however early the first news of an action came.
-    ends = {each.key.name: each for each in last}
+    ends = {each.name: each for each in last}
     seen = [*changes, *ends.values()]
     batches = []
     while seen:
@@ -149,15 +114,15 @@ def histories(draw: st.DrawFn) -> tuple[list[ActionRow], list[list[ActionRow]]]:
 
 @given(histories())
 def test_action_tree_counts_all_descendants_in_any_order_of_updates(
-    history: tuple[list[ActionRow], list[list[ActionRow]]],
+    history: tuple[list[TreeAction], list[list[TreeAction]]],
 ) -> None:
     last, batches = history
-    tree = ActionTree(meets_all([]))
-    latest: dict[str, Shown] = {}
+    tree: ActionTree[TreeAction] = ActionTree(meets_all([]))
+    latest: dict[str, Shown[TreeAction]] = {}
     for batch in batches:
-        latest.update({each.row.key.name: each for each in tree.apply(batch)})
+        latest.update({each.action.name: each for each in tree.apply(batch)})
 
-    parents = {each.key.name: each.parent for each in last}
+    parents = {each.name: each.parent for each in last}
     expected: dict[str, Counter[Phase]] = {name: Counter() for name in parents}
     for each in last:
         above = each.parent
@@ -177,10 +142,11 @@ def test_snapshot_taken_in_parts_shows_the_same_as_one_that_is_applied_at_once()
     ]
     failed = Filter("phase", By.IN, [str(Phase.FAILED.value)])
     for filters in ([], [failed]):
-        whole, parts = ActionTree(meets_all(filters)), ActionTree(meets_all(filters))
-        at_once = {each.row.key.name: each for each in whole.apply(rows)}
+        whole: ActionTree[TreeAction] = ActionTree(meets_all(filters))
+        parts: ActionTree[TreeAction] = ActionTree(meets_all(filters))
+        at_once = {each.action.name: each for each in whole.apply(rows)}
         for each in rows:
             parts.take([each])
-        assert {each.row.key.name: each for each in parts.all_shown()} == at_once
+        assert {each.action.name: each for each in parts.all_shown()} == at_once
         change = [row("d", "b", Phase.FAILED)]
         assert list(parts.apply(change)) == list(whole.apply(change))

@@ -7,14 +7,14 @@ from controlplane.core.task_groups import GroupScope, SentGroups, TaskGroup
 from shared.model.ids import DomainName, ProjectName
 from shared.model.phases import Phase
 from tests.factories import NOW
-from tests.unit.api.test_trees import row
+from tests.unit.action_rows import ROW
 
 SCOPE = GroupScope(project=ProjectName("p"), domain=DomainName("development"), start=NOW)
 A, B = TaskGroup(task_name="env.a", total=1), TaskGroup(task_name="env.b", total=1)
 
 
 def test_scope_takes_runs_of_its_project_and_window() -> None:
-    root = replace(row("a0"), created_at=NOW)
+    root = replace(ROW, created_at=NOW)
     run = root.key.run
     scope = replace(SCOPE, project=run.project, domain=run.domain)
 

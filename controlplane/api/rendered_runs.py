@@ -1,0 +1,158 @@
+"""
+Keeps the actions of watched runs as serialised messages, for all who watch them.
+
+To read and render an action costs twenty times what its bytes cost to send. So one watcher of a
+run reads it, and the next ones read only what changed since. A kept run is complete up to a
+number of the run's changes (``change``), which only grows: a reader that is cancelled leaves less
+to read, and nothing is wrong after a lost notification.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flyteidl2.workflow.run_definition_pb2 import EnrichedAction
+from flyteidl2.workflow.run_service_pb2 import WatchActionsResponse
+
+from controlplane.api.convert.actions import render_action, render_similar
+from controlplane.api.trees import ActionTree, Shown, TreeAction
+from controlplane.core.actions import ActionRow, SimilarActions, SnapshotPart
+from controlplane.core.profiles import Profile
+from shared.model.ids import ActionName, OrgName, RunId
+from shared.model.phases import Phase
+
+MOST_KEPT = 200_000
+"""Actions of runs that nobody watches now: about half a kilobyte of memory for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedKey:
+    """A run, and its creator's profile: who has another name now is shown by it."""
+
+    org: OrgName
+    run: RunId
+    creator: str
+    profile: Profile | None
+
+
+@dataclass(slots=True)
+class RenderedAction(TreeAction):
+    """One action; ``body`` is a WatchActionsResponse with it, without counts of its descendants."""
+
+    change: int
+    body: bytes
+
+
+class RenderedRun:
+    """The actions of one run; ``tree`` counts all of them, for watchers without a filter."""
+
+    def __init__(self, key: RenderedKey) -> None:
+        self.key = key
+        self.change = 0
+        self.loading = asyncio.Lock()
+        self.watchers = 0
+        self.tree: ActionTree[RenderedAction] = ActionTree(None)
+        self._profiles = {} if key.profile is None else {key.creator: key.profile}
+
+    def __len__(self) -> int:
+        return len(self.tree.actions)
+
+    def take(self, rows: Sequence[ActionRow]) -> Sequence[RenderedAction]:
+        """
+        Take rows in order of change, and return their actions as they are now.
+
+        Call it with the rows that follow ``change`` at the time of the call or before it.
+        """
+        taken = [self._take(row) for row in rows]
+        if rows:
+            self.change = max(self.change, rows[-1].change)
+        return taken
+
+    def take_snapshot(self, part: SnapshotPart) -> None:
+        """Take the actions that follow ``change``."""
+        for similar in part.similar:
+            self._take_similar(similar)
+        self.change = max(self.change, part.change)
+
+    def _take(self, row: ActionRow) -> RenderedAction:
+        known = self.tree.actions.get(row.key.name)
+        if known is not None and known.change >= row.change:
+            return known
+        enriched = EnrichedAction(action=render_action(row, self._profiles), meets_filter=True)
+        action = _rendered(
+            row,
+            row.key.name,
+            row.phase,
+            row.change,
+            WatchActionsResponse(enriched_actions=[enriched]).SerializeToString(),
+        )
+        self.tree.take([action])
+        return action
+
+    def _take_similar(self, similar: SimilarActions) -> None:
+        known = self.tree.actions.get
+        responses = render_similar(similar, self._profiles)
+        self.tree.take(
+            _rendered(similar.example, name, phase, change, response.SerializeToString())
+            for name, phase, change, response in zip(
+                similar.names, similar.phases, similar.changes, responses, strict=True
+            )
+            if (before := known(name)) is None or before.change < change
+        )
+
+
+def _rendered(
+    row: ActionRow, name: ActionName, phase: Phase, change: int, body: bytes
+) -> RenderedAction:
+    """Make an action that differs from the row's in these."""
+    return RenderedAction(name, row.parent, phase, row.info.short_name, row.info.name, change, body)
+
+
+class RenderedRuns:
+    """The runs that are watched, and those that were lately, up to ``most_kept`` actions."""
+
+    def __init__(self, most_kept: int = MOST_KEPT) -> None:
+        self._most_kept = most_kept
+        self._runs: OrderedDict[RenderedKey, RenderedRun] = OrderedDict()
+
+    @contextmanager
+    def watched(self, key: RenderedKey) -> Iterator[RenderedRun]:
+        """Keep a run for the duration of a block, and afterwards while there is space."""
+        run = self._runs.setdefault(key, RenderedRun(key))
+        run.watchers += 1
+        try:
+            yield run
+        finally:
+            run.watchers -= 1
+            self._runs.move_to_end(key)
+            self._evict()
+
+    def _evict(self) -> None:
+        """Forget the runs that were watched least recently."""
+        unwatched = [run for run in self._runs.values() if not run.watchers]
+        kept = sum(len(run) for run in unwatched)
+        for run in unwatched:
+            if kept <= self._most_kept:
+                return
+            kept -= len(run)
+            del self._runs[run.key]
+
+
+def render_page(shown: Iterable[Shown[RenderedAction]]) -> WatchActionsResponse:
+    """Join actions to one message: messages that follow each other are merged when parsed."""
+    return WatchActionsResponse.FromString(b"".join(_body(each) for each in shown))
+
+
+def _body(shown: Shown[RenderedAction]) -> bytes:
+    if shown.meets_filter and not shown.below:
+        return shown.action.body
+    response = WatchActionsResponse.FromString(shown.action.body)
+    [enriched] = response.enriched_actions
+    enriched.meets_filter = shown.meets_filter
+    enriched.children_phase_counts.update(
+        {phase.value: count for phase, count in shown.below.items()}
+    )
+    body: bytes = response.SerializeToString()
+    return body
