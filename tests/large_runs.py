@@ -1,4 +1,6 @@
-"""Runs of any number of actions, written into the database by a few statements, as if they had run."""
+"""Writes into the database of a stack: runs of any number of actions, and runs that began earlier."""
+
+from datetime import timedelta
 
 import asyncpg
 
@@ -21,6 +23,28 @@ FROM actions a WHERE a.run_id = (SELECT run_id FROM runs WHERE run = $1) AND a.p
 ON CONFLICT DO NOTHING
 """
 _COUNTER = "UPDATE runs SET change = change + $2 WHERE run = $1"
+
+
+_EARLIER = """
+UPDATE actions SET created_at = created_at - $2::interval, started_at = started_at - $2::interval
+WHERE run_id = (SELECT run_id FROM runs WHERE run = $1)
+"""
+_EARLIER_ATTEMPTS = """
+UPDATE attempts t SET available_at = t.available_at - $2::interval, leased_at = t.leased_at - $2::interval,
+    accepted_at = t.accepted_at - $2::interval, started_at = t.started_at - $2::interval
+FROM actions a WHERE a.id = t.action_id AND a.run_id = (SELECT run_id FROM runs WHERE run = $1)
+"""
+
+
+async def begin_earlier(superuser_url: str, run: str, by: timedelta) -> None:
+    """Let a run that has not ended look as if it had begun earlier."""
+    connection = await asyncpg.connect(superuser_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(_EARLIER, run, by)
+            await connection.execute(_EARLIER_ATTEMPTS, run, by)
+    finally:
+        await connection.close()
 
 
 async def import_actions(superuser_url: str, run: str, count: int) -> None:

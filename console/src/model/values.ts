@@ -15,6 +15,7 @@ export type Value =
   | { kind: "error"; message: string };
 
 const LONG = 120;
+const MOST_DECODED = 4_000_000; // bytes; decoding more would hold the page
 
 /** Reads a literal. What this release does not know stays opaque, and is never lost or guessed. */
 export function readValue(literal: Literal | undefined): Value {
@@ -94,6 +95,9 @@ function valueOfScalar(scalar: Scalar): Value {
       return { kind: "error", message: scalar.value.value.message };
     case "binary": {
       const { tag, value } = scalar.value.value;
+      if (tag === "msgpack" && value.length > MOST_DECODED) {
+        return { kind: "opaque", type: "an object too large to show here", bytes: value.length };
+      }
       if (tag !== "msgpack") return { kind: "opaque", type: tag || "bytes", bytes: value.length };
       try {
         return { kind: "json", json: decodeMsgpack(value), type: "object" };

@@ -129,6 +129,8 @@ export default function Run() {
       <div className="run-split">
         <Boundary name="The tree">
           <RunTree
+            place={place}
+            run={run}
             known={known}
             lines={lines}
             chosen={chosen}

@@ -1,5 +1,13 @@
+import { createContext, type ReactNode, useContext, useState } from "react";
+import { formatBytes } from "../model/bytes";
 import { formatJson, pythonOf, type Value } from "../model/values";
 import { Copy } from "./basics";
+
+/** What a page offers for a file that a value refers to, such as its download. */
+export const FileActions = createContext<(uri: string) => ReactNode>(() => null);
+
+const PREVIEW = 20_000; // characters of a text that are shown at first
+const MOST_SHOWN = 2_000_000;
 
 /** A value of a task: scalars as they are, structures to unfold, files by their address. */
 export function ValueView({ value }: { value: Value }) {
@@ -13,7 +21,7 @@ export function ValueView({ value }: { value: Value }) {
         </span>
       );
     case "text":
-      return <pre className="code">{value.text.slice(0, 100_000)}</pre>;
+      return <LongText text={value.text} />;
     case "json":
       return isTable(value.json) ? (
         <JsonTable rows={value.json} />
@@ -48,19 +56,49 @@ export function ValueView({ value }: { value: Value }) {
     case "file":
       return (
         <span>
-          <code className="break">{value.uri}</code> <span className="quiet">{value.type}</span>{" "}
-          <Copy text={value.uri} />
+          <code className="break">{value.uri}</code>{" "}
+          <span className="quiet">
+            {value.type}
+            {value.bytes !== undefined && value.bytes > 0n && `, ${formatBytes(value.bytes)}`}
+          </span>{" "}
+          <Copy text={value.uri} /> <FileAction uri={value.uri} />
         </span>
       );
     case "opaque":
       return (
         <span className="quiet">
-          {value.bytes.toLocaleString("en")} bytes of {value.type}, kept as they are
+          {formatBytes(value.bytes)} of {value.type}, kept as they are
         </span>
       );
     case "error":
       return <span className="error-line">{value.message}</span>;
   }
+}
+
+function FileAction({ uri }: { uri: string }) {
+  return useContext(FileActions)(uri);
+}
+
+function LongText({ text }: { text: string }) {
+  const [isWhole, setWhole] = useState(false);
+  const shown = isWhole ? MOST_SHOWN : PREVIEW;
+  return (
+    <>
+      <pre className="code">{text.slice(0, shown)}</pre>
+      {text.length > shown && (
+        <p className="actions">
+          {!isWhole && (
+            <button type="button" className="small" onClick={() => setWhole(true)}>
+              Show all {text.length.toLocaleString("en")} characters
+            </button>
+          )}
+          <span className="quiet">
+            {shown.toLocaleString("en")} of {text.length.toLocaleString("en")} characters are shown.
+          </span>
+        </p>
+      )}
+    </>
+  );
 }
 
 /** Named values, each with its Python form to copy. */

@@ -1,10 +1,9 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { runs } from "../api/clients";
-import { tasks } from "../api/tasks";
-import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
+import { client } from "../api/clients";
+import { type Found as FoundName, SearchService } from "../gen/shared/idl/platform/v1/search_pb";
 import { rank } from "../model/fuzzy";
-import { Dialog, Phase } from "../parts/basics";
+import { Dialog } from "../parts/basics";
 import { Combobox, type Option } from "../parts/Combobox";
 import { PROJECT } from "../routes";
 import { type Command, pageCommands } from "./commands";
@@ -13,7 +12,10 @@ import { useThemeToggle } from "./Shell";
 import { usePages } from "./session";
 import { type Place, placePath, runPath, usePlace } from "./url";
 
-/** Ctrl-K: pages, runs and tasks by name, and what one can do on this page. */
+const search = client(SearchService);
+const DOMAIN = "development"; // of a project that was found without a place
+
+/** Ctrl-K: pages, whatever has a name, and what one can do on this page. */
 export function Palette({ onClose, go }: { onClose: () => void; go: (to: string) => void }) {
   const [query, setQuery] = useState("");
   const { recentPlaces } = usePreferences();
@@ -46,7 +48,7 @@ export function Palette({ onClose, go }: { onClose: () => void; go: (to: string)
     <Dialog title="Go to anything" className="palette" onClose={onClose}>
       <Combobox
         label="Go to anything"
-        placeholder="A run, a task, a page, or something to do"
+        placeholder="A run, a task, a trigger, a cluster, a page, or something to do"
         query={query}
         onQuery={setQuery}
         options={options}
@@ -58,12 +60,12 @@ export function Palette({ onClose, go }: { onClose: () => void; go: (to: string)
 function fill(path: string, place: Place | undefined): string {
   if (!path.startsWith(PROJECT)) return path;
   return placePath(
-    place ?? { project: "flytesnacks", domain: "development" },
+    place ?? { project: "flytesnacks", domain: DOMAIN },
     path.slice(PROJECT.length + 1),
   );
 }
 
-type Found = { id: string; label: React.ReactNode; group: string; to: string };
+type Found = { id: string; label: string; group: string; to: string };
 
 /** Asks the server for names, a moment after the last key. */
 function useFound(query: string, place: Place | undefined): Found[] {
@@ -74,47 +76,35 @@ function useFound(query: string, place: Place | undefined): Found[] {
   }, [query]);
   const answer = useQuery({
     queryKey: ["find", place, settled],
-    enabled: settled !== "" && place !== undefined,
+    enabled: settled !== "",
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }): Promise<Found[]> => {
-      if (place === undefined) return [];
-      const filter = { function: Filter_Function.CONTAINS_CASE_INSENSITIVE, values: [settled] };
-      const scopeBy = {
-        case: "projectId" as const,
-        value: { name: place.project, domain: place.domain, organization: "" },
-      };
-      const [foundRuns, foundTasks] = await Promise.all([
-        runs.listRuns(
-          { request: { limit: 8, filters: [{ ...filter, field: "run_name" }] }, scopeBy },
-          { signal },
-        ),
-        tasks.listTasks(
-          { request: { limit: 8, filters: [{ ...filter, field: "name" }] }, scopeBy },
-          { signal },
-        ),
-      ]);
-      return [
-        ...foundRuns.runs.map((run) => {
-          const name = run.action?.id?.run?.name ?? "";
-          return {
-            id: `run ${name}`,
-            label: (
-              <>
-                <Phase phase={run.action?.status?.phase ?? 0} bare /> {name}
-              </>
-            ),
-            group: "run",
-            to: runPath(place, name),
-          };
-        }),
-        ...foundTasks.tasks.map((task) => ({
-          id: `task ${task.taskId?.name}`,
-          label: task.taskId?.name ?? "",
-          group: "task",
-          to: placePath(place, `tasks/${encodeURIComponent(task.taskId?.name ?? "")}`),
-        })),
-      ];
+      const at = place ?? { project: "", domain: "" };
+      const answer = await search.find({ ...at, text: settled, limit: 8 }, { signal });
+      return answer.found.map((each) => ({
+        id: `${each.kind} ${each.project} ${each.task} ${each.name}`,
+        label: each.title && each.title !== each.name ? `${each.name} (${each.title})` : each.name,
+        group: each.kind,
+        to: pathOf(each, at.domain),
+      }));
     },
   });
   return settled === "" ? [] : (answer.data ?? []);
+}
+
+function pathOf(found: FoundName, domain: string): string {
+  const at = { project: found.project, domain: found.domain };
+  const name = encodeURIComponent(found.name);
+  switch (found.kind) {
+    case "run":
+      return runPath(at, found.name);
+    case "task":
+      return placePath(at, `tasks/${name}`);
+    case "trigger":
+      return placePath(at, `triggers/${encodeURIComponent(found.task)}/${name}`);
+    case "cluster":
+      return `/v2/admin/clusters/${name}`;
+    default:
+      return placePath({ project: found.name, domain: domain || DOMAIN });
+  }
 }

@@ -6,14 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import pytest
 from playwright.async_api import CDPSession, Request, expect
 
-from benchmarks import stack as benchmarked
 from tests.large_runs import import_actions
 from tests.system.commands import Flyte
-from tests.system.console.visitor import WITHIN, Visitor
+from tests.system.console.visitor import WITHIN, Visitor, superuser_url
 from tests.system.stack import Stack
 
 COUNT = 50_000
@@ -61,9 +59,7 @@ async def _follow(visitor: Visitor) -> tuple[Traffic, CDPSession]:
 def large_run(stack: Stack, flyte: Flyte) -> str:
     """A run with COUNT actions that have ended."""
     run = flyte("run", "--follow", "hello.py", "main", "--name", "you").run
-    process = psutil.Process(stack.up.process.pid)
-    place = benchmarked.Stack(stack.endpoint, stack.data, process)
-    asyncio.run(import_actions(place.superuser_url, run, COUNT))
+    asyncio.run(import_actions(superuser_url(stack), run, COUNT))
     return run
 
 

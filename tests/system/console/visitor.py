@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from playwright.async_api import (
     Browser,
     BrowserContext,
@@ -16,7 +17,9 @@ from playwright.async_api import (
     expect,
 )
 
+from benchmarks import stack as benchmarked
 from tests.system.commands import DOMAIN, PROJECT
+from tests.system.stack import Stack
 
 AXE = Path(__file__).parents[3] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 WITHIN = 60_000  # milliseconds; only a hang takes so long
@@ -88,6 +91,12 @@ class Visitor:
                 found.append(f"{name} is wider than a {width} window: {json.dumps(cut)} pixels")
         await self.page.set_viewport_size({"width": _SIZES["wide"], "height": 800})
         return found
+
+
+def superuser_url(stack: Stack) -> str:
+    """Return the address of a stack's database, for data that no call can make."""
+    process = psutil.Process(stack.up.process.pid)
+    return benchmarked.Stack(stack.endpoint, stack.data, process).superuser_url
 
 
 def project_path(rest: str) -> str:

@@ -1,7 +1,8 @@
 import { toJson } from "@bufbuild/protobuf";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { client } from "../../api/clients";
+import { client, runs } from "../../api/clients";
+import { problemOf } from "../../api/errors";
 import { ArtifactType, DataProxyService } from "../../gen/flyteidl2/dataproxy/dataproxy_service_pb";
 import { TaskSpecSchema } from "../../gen/flyteidl2/task/task_definition_pb";
 import type { ActionDetails } from "../../gen/flyteidl2/workflow/run_definition_pb";
@@ -9,9 +10,10 @@ import { formatInstant, msOf } from "../../model/time";
 import { formatJson, readValue } from "../../model/values";
 import { Copy, Phase } from "../../parts/basics";
 import { Empty, Loaded } from "../../parts/states";
-import { JsonTree, NamedValues } from "../../parts/ValueView";
+import { FileActions, JsonTree, NamedValues } from "../../parts/ValueView";
 import { usePreferences } from "../../shell/preferences";
 import type { Place } from "../../shell/url";
+import { Download } from "./Download";
 import { actionId } from "./ids";
 
 export const data = client(DataProxyService);
@@ -23,39 +25,69 @@ export function InOut(props: { place: Place; run: string; action: string; phase:
     queryFn: ({ signal }) =>
       data.getActionData({ actionId: actionId(props.place, props.run, props.action) }, { signal }),
   });
+  if (query.isError && problemOf(query.error).code === "ResourceExhausted") {
+    return <TooLarge {...props} message={problemOf(query.error).message} />;
+  }
   return (
-    <Loaded query={query}>
-      {(answer) => (
-        <div className="stack">
-          <section aria-label="Inputs">
-            <h3>Inputs</h3>
-            <NamedValues
-              values={(answer.inputs?.literals ?? []).map(({ name, value }) => [
-                name,
-                readValue(value),
-              ])}
-              none="It takes none."
-            />
-          </section>
-          <section aria-label="Outputs">
-            <h3>Outputs</h3>
-            <NamedValues
-              values={(answer.outputs?.literals ?? []).map(({ name, value }) => [
-                name,
-                readValue(value),
-              ])}
-              none="There are none yet, or it returns none."
-            />
-          </section>
-          {answer.outputsUri && (
-            <p className="hint">
-              In the bucket: <code className="break">{answer.outputsUri}</code>{" "}
-              <Copy text={answer.outputsUri} />
-            </p>
-          )}
-        </div>
-      )}
-    </Loaded>
+    <FileActions value={(uri) => <Download uri={uri} />}>
+      <Loaded query={query}>
+        {(answer) => (
+          <div className="stack">
+            <section aria-label="Inputs">
+              <h3>Inputs</h3>
+              <NamedValues
+                values={(answer.inputs?.literals ?? []).map(({ name, value }) => [
+                  name,
+                  readValue(value),
+                ])}
+                none="It takes none."
+              />
+            </section>
+            <section aria-label="Outputs">
+              <h3>Outputs</h3>
+              <NamedValues
+                values={(answer.outputs?.literals ?? []).map(({ name, value }) => [
+                  name,
+                  readValue(value),
+                ])}
+                none="There are none yet, or it returns none."
+              />
+            </section>
+            {answer.outputsUri && (
+              <p className="hint">
+                In the bucket: <code className="break">{answer.outputsUri}</code>{" "}
+                <Copy text={answer.outputsUri} />
+              </p>
+            )}
+          </div>
+        )}
+      </Loaded>
+    </FileActions>
+  );
+}
+
+/** Links to values that are too large to be shown, as they lie in the bucket. */
+function TooLarge(props: { place: Place; run: string; action: string; message: string }) {
+  const uris = useQuery({
+    queryKey: ["data uris", props.place, props.run, props.action],
+    queryFn: ({ signal }) =>
+      runs.getActionDataURIs(
+        { actionId: actionId(props.place, props.run, props.action) },
+        { signal },
+      ),
+  });
+  return (
+    <div className="stack">
+      <p className="note-box">{props.message}</p>
+      <Loaded query={uris}>
+        {(answer) => (
+          <p className="actions">
+            {answer.inputsUri && <Download uri={answer.inputsUri} label="Download the inputs" />}
+            {answer.outputsUri && <Download uri={answer.outputsUri} label="Download the outputs" />}
+          </p>
+        )}
+      </Loaded>
+    </div>
   );
 }
 

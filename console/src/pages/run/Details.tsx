@@ -17,6 +17,7 @@ const Attempts = lazy(async () => ({ default: (await import("./Analysis")).Attem
 const Condition = lazy(async () => ({ default: (await import("./Condition")).Condition }));
 const Logs = lazy(async () => ({ default: (await import("./Logs")).Logs }));
 const InOut = lazy(async () => ({ default: (await import("./Data")).InOut }));
+const Files = lazy(async () => ({ default: (await import("./Files")).Files }));
 const Report = lazy(async () => ({ default: (await import("./Data")).Report }));
 const Events = lazy(async () => ({ default: (await import("./Data")).Events }));
 const Spec = lazy(async () => ({ default: (await import("./Data")).Spec }));
@@ -25,6 +26,7 @@ const NAMES: readonly Tab<TabId>[] = [
   { id: "summary", name: "Summary" },
   { id: "logs", name: "Logs" },
   { id: "data", name: "In / Out" },
+  { id: "files", name: "Files" },
   { id: "report", name: "Report" },
   { id: "attempts", name: "Attempts" },
   { id: "events", name: "Events" },
@@ -151,6 +153,17 @@ export function Details(props: {
                     );
                   case "data":
                     return <InOut place={place} run={run} action={action} phase={phase} />;
+                  case "files":
+                    return (
+                      <Files
+                        key={`${action}/${attempt}`}
+                        place={place}
+                        run={run}
+                        action={action}
+                        attempt={details.attempts.length > 0 ? attempt : 0}
+                        phase={phase}
+                      />
+                    );
                   case "report":
                     return <Report place={place} run={run} action={action} attempt={attempt} />;
                   case "attempts":

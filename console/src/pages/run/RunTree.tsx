@@ -1,12 +1,18 @@
+import { makeScale, type Span } from "../../model/scale";
 import { msOf } from "../../model/time";
 import type { Known, Line, Looked } from "../../model/tree";
 import { useNow } from "../../parts/basics";
 import { useKeys } from "../../shell/keys";
-import type { Span } from "./Axis";
+import type { Place } from "../../shell/url";
 import { TreeGrid } from "./TreeGrid";
+import { useIdle } from "./useIdle";
+
+const LEAST_FOLDED = 300_000; // milliseconds of a timeline in which idle time is folded
 
 /** The actions in time, and the part of the time that is shown. */
 export function RunTree(props: {
+  place: Place;
+  run: string;
   known: Known;
   lines: readonly Line[];
   chosen: string;
@@ -31,6 +37,11 @@ export function RunTree(props: {
         until: Math.max(from + Number(zoom[1]) + 1, from + Number(zoom[2])),
       }
     : { from, until };
+  const idle = useIdle(props.place, props.run, {
+    isOver,
+    isShown: props.isWide && span.until - span.from > LEAST_FOLDED,
+  });
+  const scale = makeScale(span, idle);
   const zoomTo = (part?: Span) => {
     const [first, last] = [Math.max(0, part?.from ?? 0), Math.min(until - from, part?.until ?? 0)];
     props.onZoom(
@@ -39,14 +50,14 @@ export function RunTree(props: {
         : `${Math.round(first)},${Math.round(last)}`,
     );
   };
-  const scale = (factor: number) => {
+  const zoomBy = (factor: number) => {
     const middle = (span.from + span.until) / 2 - from;
     const half = ((span.until - span.from) / 2) * factor;
     zoomTo({ from: middle - half, until: middle + half });
   };
   useKeys([
-    { key: "+", does: "zoom into the timeline", run: () => scale(0.5) },
-    { key: "-", does: "zoom out of the timeline", run: () => scale(2) },
+    { key: "+", does: "zoom into the timeline", run: () => zoomBy(0.5) },
+    { key: "-", does: "zoom out of the timeline", run: () => zoomBy(2) },
     { key: "0", does: "show the whole timeline", run: () => zoomTo() },
   ]);
   if (props.lines.length === 0) {
@@ -61,6 +72,7 @@ export function RunTree(props: {
       lines={props.lines}
       chosen={props.chosen}
       span={span}
+      scale={scale}
       origin={from}
       onZoom={zoomTo}
       isWide={props.isWide}

@@ -2,11 +2,12 @@ import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useEffect, useMemo, useRef } from "react";
 import { barOf } from "../../model/bars";
 import { phaseOfWord, sortCounts } from "../../model/run";
+import type { Scale, Span } from "../../model/scale";
 import { formatDuration, msOf, msOfDuration } from "../../model/time";
 import { type Line, type Looked, positionsOf, rowAt, rowsOf } from "../../model/tree";
 import { Name, Phase, PhaseBar, useNow } from "../../parts/basics";
 import { usePreferences } from "../../shell/preferences";
-import { Axis, type Span } from "./Axis";
+import { Axis } from "./Axis";
 
 /**
  * The rows of a run as a tree grid: names, bars in time, durations.
@@ -19,6 +20,7 @@ export function TreeGrid(props: {
   lines: readonly Line[];
   chosen: string;
   span: Span;
+  scale: Scale;
   origin: number;
   isWide: boolean;
   onZoom: (part?: Span) => void;
@@ -103,7 +105,7 @@ export function TreeGrid(props: {
     <div className={`tree ${props.isWide ? "tree-wide" : ""}`}>
       <div className="tree-head" aria-hidden="true">
         <span>Action</span>
-        <Axis span={props.span} origin={props.origin} onZoom={props.onZoom} />
+        <Axis span={props.span} scale={props.scale} origin={props.origin} onZoom={props.onZoom} />
         <span className="right">Took</span>
       </div>
       <div
@@ -151,6 +153,7 @@ export function TreeGrid(props: {
                 <RowCells
                   line={line}
                   span={props.span}
+                  scale={props.scale}
                   onToggle={props.onToggle}
                   titleOf={props.titleOf}
                 />
@@ -215,6 +218,7 @@ function parentOf(lines: readonly Line[], at: number): number {
 function RowCells(props: {
   line: Shown;
   span: Span;
+  scale: Scale;
   onToggle: (key: string) => void;
   titleOf?: (name: string) => string | undefined;
 }) {
@@ -249,7 +253,7 @@ function RowCells(props: {
         {parent !== undefined && <span className="quiet kind">in {parent}</span>}
       </span>
       <span role="gridcell" className="tree-bar">
-        <ActionBar line={line} span={props.span} />
+        <ActionBar line={line} span={props.span} scale={props.scale} />
       </span>
       <Length row={row} />
     </>
@@ -312,13 +316,20 @@ function FoldCells(props: {
   );
 }
 
-function ActionBar({ line, span }: { line: Extract<Line, { kind: "action" }>; span: Span }) {
+function ActionBar({
+  line,
+  span,
+  scale,
+}: {
+  line: Extract<Line, { kind: "action" }>;
+  span: Span;
+  scale: Scale;
+}) {
   const isOver = line.row.endedAt !== undefined;
   const now = useNow(!isOver);
   const bar = barOf(line.row, now);
   if (bar === undefined) return null;
-  const length = Math.max(1, span.until - span.from);
-  const at = (ms: number) => `${Math.min(100, Math.max(0, ((ms - span.from) / length) * 100))}%`;
+  const at = (ms: number) => `${Math.min(1, Math.max(0, scale.at(ms))) * 100}%`;
   const title = bar.pieces.map((piece) => piece.title).join(", ");
   return (
     <span className="bar" role="img" aria-label={title || "no time"} title={title}>

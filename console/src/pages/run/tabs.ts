@@ -2,6 +2,7 @@ export const TABS = [
   "summary",
   "logs",
   "data",
+  "files",
   "report",
   "attempts",
   "events",
