@@ -191,7 +191,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         deliveries=deliveries,
     )
 
-    org_upkeep = make_org_upkeep(settings, database, loop_database, blobs, clock)
+    org_upkeep = make_org_upkeep(settings, database, loop_database, blobs, feeds=feeds, clock=clock)
     logins: Logins | None = None
     authn: Authenticator = Anonymous(org)
     api_authn = authn  # accepts tokens of tasks and sessions of browsers as well

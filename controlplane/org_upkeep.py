@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+from controlplane.feeds.feeds import Feeds
 from controlplane.loops.deleted_orgs import DeletedOrgLoop
 from controlplane.loops.email_domains import EmailDomainChecks
 from controlplane.outbound.dns import Dns
@@ -40,6 +41,8 @@ def make_org_upkeep(
     database: Database,
     loop_database: Database,
     blobs: BlobStore,
+    *,
+    feeds: Feeds,
     clock: Clock,
 ) -> OrgUpkeep:
     """Build the use cases on ``database``, and their loops on ``loop_database``."""
@@ -50,7 +53,7 @@ def make_org_upkeep(
         ),
         email_domains=EmailDomains(database, clock, dns),
         deleted=DeletedOrgLoop(
-            DeletedOrgs(loop_database, blobs, clock), clock, every=timedelta(seconds=5)
+            DeletedOrgs(loop_database, blobs, clock), feeds, clock, every=timedelta(seconds=5)
         ),
         checks=EmailDomainChecks(
             EmailDomains(loop_database, clock, dns), clock, every=timedelta(minutes=5)

@@ -16,7 +16,7 @@ from controlplane.store.resources.filters import among, text_field
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.rows import parse_enum
 from controlplane.store.scope_tables import secrets
-from controlplane.store.statements import given, statement
+from controlplane.store.statements import given, not_deleted, statement
 from shared.model.ids import AttemptId, ClusterName, DomainName, LeaseId, OrgName, ProjectName
 from shared.model.secrets import SecretName
 
@@ -66,13 +66,13 @@ ORDER BY org, project, domain, name LIMIT :most
 """)
 
 # For the agent that holds the lease, and for no other.
-_SCOPE_OF_LEASE = statement("""
+_SCOPE_OF_LEASE = statement(f"""
 SELECT r.project, r.domain, s.body FROM dispatches d
 JOIN runs r ON r.org = d.org AND r.run_id = d.run_id
 JOIN actions a ON a.org = d.org AND a.id = d.action_id
 JOIN specs s ON s.org = a.org AND s.digest = a.spec
 WHERE d.org = :org AND d.action_id = :action_id AND d.attempt = :attempt
-  AND d.lease_id = :lease_id AND d.cluster = :cluster
+  AND d.lease_id = :lease_id AND d.cluster = :cluster AND {not_deleted("d.org")}
 """)
 
 
@@ -214,7 +214,7 @@ async def find_scope_of_lease(
     """
     Return project, domain and task spec of an attempt that is leased to the cluster.
 
-    None if it is not leased to it.
+    None if it is not leased to it, or the org was deleted.
     """
     rows = await tx.rows(
         _SCOPE_OF_LEASE,

@@ -12,7 +12,7 @@ from controlplane.store.credentials import login_revocations
 from controlplane.store.credentials.login_revocations import LoginRevocation
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity import deleted_orgs as store, orgs
-from controlplane.store.notify.changes import notify_grants, notify_own_work
+from controlplane.store.notify.changes import notify_grants, notify_own_work, notify_revoked
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
@@ -77,6 +77,7 @@ class OrgDeletion:
             )
             await login_revocations.begin(tx, LoginRevocation(org, EndedLogins.OF_ORG), now)
             await notify_grants(tx)
+            await notify_revoked(tx, org)  # the loop that ends its agents goes on at once
             deleted = await _lock(tx)
             await self._record(tx, caller, "org.delete", deleted)
         log.warning("org deleted", extra={"org": org, "by": caller.subject})

@@ -1,8 +1,11 @@
 """A deleted org is closed at once, its runs and agents stop, and it can be restored for a while."""
 
+import asyncio
 import hashlib
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -25,23 +28,29 @@ from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.identity import NewBinding, NewInvitation, PrincipalKind
 from controlplane.core.oauth import Login
 from controlplane.core.roles import ADMIN, VIEWER
+from controlplane.feeds.feeds import Feeds
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deleted_orgs import DeletedOrgLoop
 from controlplane.loops.login_revocations import LoginRevocationLoop
 from controlplane.store.dispatch.running_attempts import find_running, list_still_running
+from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster
+from controlplane.store.resources.secrets import find_scope_of_lease
 from controlplane.usecases.agent_sessions import AgentSessions, SupersededError
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.identity.deleted_orgs import DeletedOrgs
 from controlplane.usecases.identity.login_revocations import LoginRevocations
 from controlplane.usecases.identity.org_deletion import OrgDeletion
 from controlplane.usecases.token_families import TokenFamilies
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import ClusterName, LeaseId, OrgName
 from shared.model.phases import Phase
 from tests.factories import ORG, make_new_run
+from tests.fakes.clock import FakeClock
 from tests.integration.identity.conftest import World
 from tests.integration.store.conftest import Store
 from tests.integration.store.wide import add_children
+from tests.running import running, until
 
 CLUSTER = ClusterName("c1")
 TOKEN = "token-of-the-cluster"  # noqa: S105
@@ -52,12 +61,20 @@ AGENT = AgentInfo(
 )
 
 
+class StandingClock(FakeClock):
+    async def sleep(self, delay: timedelta) -> None:
+        del delay
+        await asyncio.Event().wait()
+
+
 def deletion_of(world: World, *, own: OrgName | None = None) -> OrgDeletion:
     return OrgDeletion(world.database, world.clock, own=own)
 
 
 def loop_of(world: World) -> DeletedOrgLoop:
-    return DeletedOrgLoop(DeletedOrgs(world.database, None, world.clock), world.clock, every=NEVER)
+    feeds: Any = None  # passes run without waiting
+    orgs = DeletedOrgs(world.database, None, world.clock)
+    return DeletedOrgLoop(orgs, feeds, world.clock, every=NEVER)
 
 
 def operator(org: OrgName = ORG) -> Caller:
@@ -196,12 +213,15 @@ async def test_runs_of_a_deleted_org_are_aborted_in_pages_and_its_tasks_refused_
     lease = (assignment.attempt.action, LeaseId(assignment.lease))
     async with world.database.for_org(ORG) as tx:
         assert await find_running(tx, [lease])
+        assert await find_scope_of_lease(tx, ClusterName("c1"), assignment.attempt, lease[1])
     await delete(world)
     async with world.database.for_org(ORG) as tx:
         assert not await find_running(tx, [lease])
+        gets_secrets = find_scope_of_lease(tx, ClusterName("c1"), assignment.attempt, lease[1])
+        assert await gets_secrets is None
     async with world.database.for_fleet("test") as fleet:
         assert not await list_still_running(fleet, [(ORG, *lease)])
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     cascades = Cascades(world.database, lambda _: None, world.clock, every=NEVER)  # type: ignore[arg-type,return-value]
     await cascades.run_once()
     assert await store.phase(leased) is Phase.ABORTED
@@ -226,12 +246,12 @@ async def test_agents_of_a_deleted_org_get_no_work_stop_what_they_run_and_are_re
     await store.create(make_new_run("two"))
     await delete(world)
     assert not (await sessions.hand_out(session, 1, FairScheduler())).assignments
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     assert len((await sessions.hand_out(session, 1, FairScheduler())).stops) == 1
     again = await sessions.open(await sessions.authenticate(TOKEN), AGENT)  # it may reconnect
     async with world.database.for_org(ORG) as tx:  # its agent reports the stop
         await tx.execute(text("DELETE FROM dispatches"))
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     with pytest.raises(SupersededError):
         await sessions.hand_out(again, 1, FairScheduler())
     with pytest.raises(UnauthenticatedError, match=r"org acme was deleted on .*uninstall"):
@@ -239,7 +259,7 @@ async def test_agents_of_a_deleted_org_get_no_work_stop_what_they_run_and_are_re
     epoch = text("SELECT epoch FROM clusters")
     async with world.database.for_org(ORG) as tx:
         before = (await tx.execute(epoch)).scalar_one()
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     async with world.database.for_org(ORG) as tx:
         assert (await tx.execute(epoch)).scalar_one() == before
 
@@ -257,11 +277,54 @@ async def test_agents_of_a_deleted_org_that_do_not_stop_are_refused_after_their_
     await sessions.hand_out(session, 1, FairScheduler())
     await delete(world)
     world.clock.advance(AGENTS_STOP_WITHIN - timedelta(seconds=1))
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     assert (await sessions.authenticate(TOKEN)).name == CLUSTER
     world.clock.advance(timedelta(seconds=1))
     with pytest.raises(UnauthenticatedError, match="org acme was deleted"):
         await sessions.authenticate(TOKEN)
-    await loop_of(world).run_once()
+    await loop_of(world).stop_once()
     with pytest.raises(SupersededError):
         await sessions.hand_out(session, 1, FairScheduler())
+
+
+async def test_agents_of_a_deleted_org_are_cut_off_at_once_by_every_replica_unless_they_have_to_stop(
+    world: World, store: Store, database_url: str
+) -> None:
+    """The loops wait an hour and the clock stands still: only the notification wakes them."""
+    await add_cluster(world)
+    sessions = AgentSessions(world.database, world.clock)
+    session = await sessions.open(await sessions.authenticate(TOKEN), AGENT)
+    wakeup = Wakeup()
+    async with AsyncExitStack() as replicas:
+        for _ in range(2):
+            feeds = Feeds(world.database, partial(listen, database_url))
+            orgs = DeletedOrgs(world.database, None, world.clock)
+            loop = DeletedOrgLoop(orgs, feeds, StandingClock(world.clock.now()), every=NEVER)
+            await replicas.enter_async_context(running(feeds))
+            await replicas.enter_async_context(running(loop))
+            replicas.enter_context(feeds.work(ORG, CLUSTER, wakeup))
+        await delete(world)
+
+        async def is_refused() -> bool:
+            try:
+                await sessions.authenticate(TOKEN)
+            except UnauthenticatedError:
+                return True
+            return False
+
+        await until(is_refused, "the agent is refused")
+        await wakeup.wait(timedelta(minutes=1))  # its stream asks for work again
+        with pytest.raises(SupersededError):
+            await sessions.hand_out(session, 1, FairScheduler())
+
+        await deletion_of(world).restore(operator())
+        session = await sessions.open(await sessions.authenticate(TOKEN), AGENT)
+        await store.create(make_new_run("one"))
+        assert (await sessions.hand_out(session, 1, FairScheduler())).assignments
+        await delete(world)
+
+        async def has_stop() -> bool:
+            return len((await sessions.hand_out(session, 1, FairScheduler())).stops) == 1
+
+        await until(has_stop, "the agent is told to stop")
+        assert (await sessions.authenticate(TOKEN)).name == CLUSTER
