@@ -38,16 +38,15 @@ from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.loops.unused_cache_entries import UnusedCacheEntries
 from controlplane.metrics import make_registry, run_readers
 from controlplane.notifying import make_callback_routes, make_notifying
 from controlplane.org_upkeep import make_org_upkeep
 from controlplane.platform import make_platform
+from controlplane.retention import Retention
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
@@ -242,6 +241,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 senders=senders,
                 feeds=feeds,
                 keys=lambda: secret_keys,
+                runs_kept=settings.run_retention.keep,
                 create_run=api.create_run_of(flyte),
                 log_lines=LogLines(actions, blobs, agent_logs),
                 files=Files(blobs, actions, data.links, code_bundle_of),
@@ -312,9 +312,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     leases = LeaseExpiry(loop_database, clock, settings.timings)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(loop_database, clock, every=timedelta(seconds=1))
-    partitions = EventPartitions(
-        loop_database, clock, keep=timedelta(days=30), every=timedelta(hours=6)
-    )
+    retention = Retention(settings, loop_database, blobs, clock)
     pending_reasons = PendingReasonRecorder(
         loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
     )
@@ -324,9 +322,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         clock,
         checks=CacheChecks(loop_database, blobs, clock),
         every=timedelta(seconds=5),
-    )
-    unused_entries = UnusedCacheEntries(
-        loop_database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every
     )
     delivery_loop = DeliveryLoop(loop_database, clock, deliveries, every=timedelta(seconds=1))
     trigger_loops = TriggerLoops(loop_database, blobs, clock, feeds.triggers)
@@ -364,10 +359,9 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(leases.run(), name="lease expiry")
                 servers.create_task(cascades.run(), name="cascades")
                 servers.create_task(timeouts.run(), name="timeouts")
-                servers.create_task(partitions.run(), name="event partitions")
+                servers.create_task(retention.run(), name="retention")
                 servers.create_task(pending_reasons.run(), name="pending reasons")
                 servers.create_task(cache_waiters.run(), name="cache waiters")
-                servers.create_task(unused_entries.run(), name="unused cache entries")
                 servers.create_task(org_upkeep.run(), name="orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(run_readers(loop_database, clock, metrics), name="metrics")

@@ -5,6 +5,7 @@ A part of ``main``.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.audit import AuditService
@@ -58,6 +59,7 @@ from controlplane.usecases.queue_shares import QueueShareReader
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_lists import RunLists
+from controlplane.usecases.run_purges import RunRetentions
 from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.search import Search
@@ -87,6 +89,7 @@ def make_platform(
     files: Files | None = None,
     deletion: OrgDeletion | None = None,
     email_domains: EmailDomains | None = None,
+    runs_kept: timedelta | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
@@ -98,7 +101,8 @@ def make_platform(
     those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
     by default none; ``create_run`` is RunService's, None if it is not served.
-    by default none; ``log_lines``: None for a program that does not serve.
+    ``log_lines``: None for a program that does not serve; ``runs_kept``: for how long ended runs
+    are kept, by default for ever.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -137,7 +141,9 @@ def make_platform(
         "QueueService": QueueService(Queues(database, clock), QueueShareReader(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
-        "RunService": RunService(RunLists(database, clock)),
+        "RunService": RunService(
+            RunLists(database, clock), RunRetentions(database, clock, keep=runs_kept)
+        ),
         "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
         "SearchService": SearchService(Search(database)),
         "SecretService": SecretService(secrets),

@@ -23,6 +23,7 @@ from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.loops.cache_settings import CacheSettings
 from controlplane.outbound.dns import DnsSettings
 from controlplane.outbound.settings import NotificationSettings
+from controlplane.usecases.run_retention_settings import RunRetentionSettings
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.usecases.tracked_run_settings import TrackedRunSettings
 from controlplane.web.http_limits import HttpLimits
@@ -307,6 +308,7 @@ class Settings:
     secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     tracked_runs: TrackedRunSettings = field(default_factory=TrackedRunSettings)
+    run_retention: RunRetentionSettings = field(default_factory=RunRetentionSettings)
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     dns: DnsSettings = field(default_factory=DnsSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -331,6 +331,8 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListPermissions": Access.KNOWN,  # the same in every org
     },
     "volary.platform.v1.RunService": {
+        "GetRunRetention": Permission.RUN_READ,
+        "PurgeRun": Permission.RUN_PURGE,
         "ListRunRows": Permission.RUN_READ,
         "SummarizeRuns": Permission.RUN_READ,
     },

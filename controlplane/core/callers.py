@@ -44,6 +44,7 @@ class Permission(StrEnum):
     ROLE_WRITE = "role:write"
     RUN_ABORT = "run:abort"
     RUN_CREATE = "run:create"
+    RUN_PURGE = "run:purge"
     RUN_READ = "run:read"
     RUN_SIGNAL = "run:signal"
     SECRET_READ = "secret:read"  # noqa: S105 — names and types; no permission reads a value

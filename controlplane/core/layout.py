@@ -14,7 +14,7 @@ Each attempt has a prefix of its own, so that a stale attempt cannot overwrite a
 ``base`` never ends in a slash.
 """
 
-from shared.model.ids import ActionName, DomainName, OrgName, ProjectName, RunKey
+from shared.model.ids import ActionName, DomainName, OrgName, ProjectName, RunKey, RunName
 from shared.model.uris import is_below, may_be_below
 
 INPUTS = "inputs.pb"
@@ -25,6 +25,9 @@ LOGS = "logs.jsonl.gz"
 
 TRACKED_RUNS = "tracked-runs"
 """Root of the uploads of programs that report a tracked run; the SDK's name for it."""
+
+_ROOT_INPUTS = "inputs"  # beside the runs of a domain
+_STEPS_TO_RUN = 3  # project, domain, run
 
 _SHARED_FOLDERS = frozenset({"uploads"})
 RESERVED_PROJECTS = _SHARED_FOLDERS
@@ -53,6 +56,25 @@ def scope_of(base: str, org: OrgName, uri: str) -> tuple[str, str]:
         steps = steps[1:]
     project, domain = (*steps, "", "")[:2]
     return (project, domain) if project not in ("", ".") and domain != "." else ("", "")
+
+
+def run_of(base: str, org: OrgName, uri: str) -> RunKey | None:
+    """
+    Return the run in whose data ``uri`` lies; None for what belongs to no run. It need not exist.
+
+    ``uri`` belongs to the org.
+    """
+    project, domain = scope_of(base, org, uri)
+    steps = uri.removeprefix(f"{org_base(base, org)}/").split("/")
+    if steps[0] in _SHARED_FOLDERS:
+        steps = steps[1:]
+        if TRACKED_RUNS not in steps[2:3]:
+            return None
+        del steps[2]
+    name = (*steps, "", "", "", "")[2]
+    if not project or not domain or len(steps) <= _STEPS_TO_RUN or name in ("", ".", _ROOT_INPUTS):
+        return None
+    return RunKey(ProjectName(project), DomainName(domain), RunName(name))
 
 
 def is_of_another_org(base: str, org: OrgName, uri: str) -> bool:

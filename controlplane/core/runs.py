@@ -48,6 +48,7 @@ class NewRun:
     forced: Sequence[ActionName] = ()  # actions that a recovery runs again
     source_run: SourceRun | None = None  # the run that it recovers, once that was found
     recovered: Counterpart | None = None  # what its root takes over, if that needs not run
+    inputs_run: RunKey | None = None  # the run whose data its inputs are; it need not exist
     trigger: RunTrigger | None = None  # the trigger that starts it
 
     @property
@@ -55,6 +56,11 @@ class NewRun:
         """Return the run that it is related to, of the same project and domain."""
         run = self.key.run
         return RunKey(run.project, run.domain, self.relation.run) if self.relation else None
+
+    @property
+    def is_tracked(self) -> bool:
+        """Return whether a program runs it, so that no cluster may."""
+        return self.source is RunSource.TRACKED
 
     @property
     def spawned_by(self) -> RunKey | None:

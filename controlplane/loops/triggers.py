@@ -305,7 +305,7 @@ class _Fired:
                 self.refuse("another run has the name of the scheduled run", now)
             case Created.ARCHIVED_PROJECT:
                 self.refuse(f"project {row.key.project} is archived", now)
-            case Created.NO_PROJECT | Created.NO_TRIGGER:
+            case Created.NO_PROJECT | Created.NO_TRIGGER | Created.NO_SOURCE | Created.NO_INPUTS:
                 self.refuse(f"there is no project {row.key.project}", now)
 
     def report(self, org: OrgName) -> None:

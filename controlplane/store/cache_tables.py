@@ -39,6 +39,11 @@ cache_entries = Table(
     # Entries made before this were replaced by this one.
     Column("replaces_before", DateTime(timezone=True), nullable=False),
     Index("cache_entries_unused", "hit_at"),
+    Index(
+        "cache_entries_by_run",
+        *("org", "project", "domain", "run"),
+        postgresql_where=text("run <> ''"),
+    ),
 )
 
 # Of equal actions that ask to be serialized, the one that runs: the others of its key, project and

@@ -218,6 +218,12 @@ def parse_source(stored: Sequence[str] | None) -> CacheSource | None:
     return CacheSource(action=ActionKey(key, ActionName(action)), attempt=int(attempt))
 
 
+def run_of_source(source: str) -> str:
+    """Return SQL for ``actions.cached_run``; NULL without a source, or if a client put the entry."""
+    project, domain, run = (f"({source} ->> {number})" for number in range(3))
+    return f"CASE WHEN {run} <> '' THEN {project} || '/' || {domain} || '/' || {run} END"
+
+
 def render_source(source: CacheSource) -> str:
     """Render a source as the JSON of ``actions.cached_from``."""
     run = source.action.run

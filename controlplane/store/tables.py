@@ -181,6 +181,7 @@ runs = Table(
     Column("relation", SmallInteger, nullable=False, server_default="0"),
     Column("related_to", Text),  # name of the run of its project and domain that relation names
     Column("recovers", Uuid),  # the run whose succeeded actions it takes over
+    Column("inputs_of", Uuid),  # the run whose data its inputs are
     Column("forced", JSONB, nullable=False, server_default="[]"),  # names of those it runs again
     # The trigger that started it, as it was then; "" and NULL of other runs.
     _text("trigger_task"),
@@ -188,6 +189,7 @@ runs = Table(
     Column("trigger_revision", BigInteger, nullable=False, server_default="0"),
     Column("trigger_automation", LargeBinary),
     _text("root_task"),  # name of its root's task
+    _at("purging_since", nullable=True),  # set: its data is being deleted, and it takes no holds
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
@@ -230,6 +232,11 @@ runs = Table(
         )
         for name, condition in (("runs_tracked", "= 4"), ("runs_untracked", "<> 4"))
     ),
+    *(
+        Index(name, "org", held, "run_id", postgresql_where=text(f"{held} IS NOT NULL"))
+        for name, held in (("runs_recovering", "recovers"), ("runs_with_inputs", "inputs_of"))
+    ),
+    Index("runs_purging", "org", "run_id", postgresql_where=text("purging_since IS NOT NULL")),
     postgresql_with={"fillfactor": "60"},
 )
 
@@ -271,6 +278,7 @@ actions = Table(
     _text("signalled_by"),
     Column("cache_status", SmallInteger, nullable=False, server_default="0"),
     Column("cached_from", JSONB),  # [project, domain, run, action, attempt] of its outputs
+    Column("cached_run", Text),  # project/domain/run of that
     _text("recovered_from"),  # name of the run that executed it
     # A bit for each phase that is to be reported: a trigger then inserts into phase_events.
     Column("notify", SmallInteger, nullable=False, server_default="0"),
@@ -283,6 +291,11 @@ actions = Table(
         "actions_failed",
         *("org", "run_id", "ended_at"),
         postgresql_where=text("error_code IS NOT NULL"),
+    ),
+    Index(
+        "actions_cached",
+        *("org", "cached_run", "run_id"),
+        postgresql_where=text("cached_run IS NOT NULL"),
     ),
     Index("actions_due", "due_at", postgresql_where=text(f"due_at IS NOT NULL AND {LIVE}")),
     postgresql_with={"fillfactor": "80"},

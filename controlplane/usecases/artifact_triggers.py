@@ -193,7 +193,7 @@ def _require_created(outcome: Created, new: NewRun) -> None:
             raise InvalidError(f"another run has the name {new.key.run.name}")
         case Created.ARCHIVED_PROJECT:
             raise InvalidError(f"project {new.key.run.project} is archived")
-        case Created.NO_PROJECT | Created.NO_TRIGGER:
+        case Created.NO_PROJECT | Created.NO_TRIGGER | Created.NO_SOURCE | Created.NO_INPUTS:
             raise InvalidError("its trigger or project was deleted")
         case Created.CREATED | Created.REPEATED:
             return

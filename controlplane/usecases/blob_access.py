@@ -8,7 +8,7 @@ read, written or signed for, and nothing of a project in which the caller lacks 
 from controlplane.core import layout
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import InvalidError, NotReadyError
-from shared.model.ids import ActionKey, DomainName, ProjectName
+from shared.model.ids import ActionKey, DomainName, ProjectName, RunKey
 
 
 class BlobAccess:
@@ -32,6 +32,10 @@ class BlobAccess:
         return self.is_own(caller, uri) and (
             layout.scope_of(self._base, caller.org, uri) == (project, domain)
         )
+
+    def run_of(self, caller: Caller, uri: str) -> RunKey | None:
+        """Return the run of the caller's org in whose data ``uri`` lies; it need not exist."""
+        return layout.run_of(self._base, caller.org, uri) if self.is_own(caller, uri) else None
 
     def require_readable(self, caller: Caller, uri: str, field: str) -> None:
         """

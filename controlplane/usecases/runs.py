@@ -131,6 +131,7 @@ class Runs:
             else:
                 available_at = now + INPUTS_GRACE
         else:
+            new = replace(new, inputs_run=self._data.access.run_of(caller, new.input_uri))
             new = await self._recoveries.resolve(caller, new)
         run_id = RunId(new_uuid(now))
         cache = RootCache(
@@ -310,6 +311,13 @@ def require_created(created: store.Created, new: NewRun) -> None:
             raise NotReadyError(f"project {run.project} is archived; make it active to run in it")
         case store.Created.NO_TRIGGER:
             raise NotFoundError("trigger", "" if new.trigger is None else new.trigger.name)
+        case store.Created.NO_SOURCE:
+            raise NotFoundError("run", new.related_run, remedy="it was purged meanwhile")
+        case store.Created.NO_INPUTS:
+            raise NotReadyError(
+                f"run {new.inputs_run}, in whose data the inputs lie, is being purged; upload the"
+                " inputs again"
+            )
         case store.Created.NO_QUEUE:
             raise QueueNotFoundError(new.queue)
         case store.Created.QUEUE_FULL:

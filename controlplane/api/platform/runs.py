@@ -3,20 +3,24 @@
 from controlplane.api.platform.conventions import (
     ListCall,
     parse_phases,
+    parse_run_key,
     parse_time,
     render_time,
 )
 from controlplane.api.platform.run_trees import render_phases
 from controlplane.core import names
 from controlplane.core.callers import Caller
+from controlplane.core.run_holds import REMEDIES, RunRetention
 from controlplane.core.run_lists import RunFilter, RunRow
 from controlplane.usecases.run_lists import RunLists
+from controlplane.usecases.run_purges import RunRetentions
 from shared.idl.platform.v1 import run_pb2 as pb
 
 
 class RunService:
-    def __init__(self, runs: RunLists) -> None:
+    def __init__(self, runs: RunLists, retentions: RunRetentions) -> None:
         self._runs = runs
+        self._retentions = retentions
 
     async def list_run_rows(
         self, caller: Caller, request: pb.ListRunRowsRequest
@@ -45,6 +49,28 @@ class RunService:
             phases=render_phases(found.phases),
             counted_since=render_time(found.counted_since),
         )
+
+    async def get_run_retention(
+        self, caller: Caller, request: pb.GetRunRetentionRequest
+    ) -> pb.GetRunRetentionResponse:
+        found = await self._retentions.get(caller, parse_run_key(request))
+        return pb.GetRunRetentionResponse(retention=_render_retention(found))
+
+    async def purge_run(self, caller: Caller, request: pb.PurgeRunRequest) -> pb.PurgeRunResponse:
+        purging = await self._retentions.purge(caller, parse_run_key(request))
+        return pb.PurgeRunResponse(retention=_render_retention(purging))
+
+
+def _render_retention(retention: RunRetention) -> pb.RunRetention:
+    return pb.RunRetention(
+        ended_at=render_time(retention.ended_at),
+        expires_at=render_time(retention.expires_at),
+        purging_since=render_time(retention.purging_since),
+        holds=[
+            pb.RunHold(kind=hold.kind, holder=hold.holder, remedy=REMEDIES[hold.kind])
+            for hold in retention.holds
+        ],
+    )
 
 
 def _parse_filter(message: pb.RunFilter) -> RunFilter:

@@ -17,7 +17,7 @@ from controlplane.store.dispatch.reservations import leave
 from controlplane.store.notify.changes import Counters, lock_free_runs, lock_runs, notify
 from controlplane.store.phase_guards import has_ended, unestimated
 from controlplane.store.resources.queues import lock_queues
-from controlplane.store.rows import render_source
+from controlplane.store.rows import render_source, run_of_source
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, DomainName, OrgName, ProjectName, RunId, RunKey, RunName
 from shared.model.phases import Phase
@@ -101,7 +101,8 @@ _HIT = statement(f"""
 UPDATE actions a
 SET phase = {Phase.SUCCEEDED.value}, started_at = :now, ended_at = :now, updated_at = :now,
     due_at = NULL, change = n.change, output_uri = n.output_uri,
-    cache_status = {CacheStatus.HIT.value}, cached_from = n.cached_from
+    cache_status = {CacheStatus.HIT.value}, cached_from = n.cached_from,
+    cached_run = {run_of_source("n.cached_from")}
 FROM n
 WHERE a.org = n.org AND a.id = n.id AND {unestimated(f"a.phase = {Phase.QUEUED.value}")}
 """)

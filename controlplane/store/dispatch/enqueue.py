@@ -26,7 +26,7 @@ from controlplane.store.dispatch.reservations import end_reservations
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import is_live
 from controlplane.store.resources.specs import save_specs
-from controlplane.store.rows import render_source
+from controlplane.store.rows import render_source, run_of_source
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId
 from shared.model.phases import Phase
@@ -50,13 +50,14 @@ INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
-                     condition_type, cache_status, cached_from, value, recovered_from, cache_serialized,
+                     condition_type, cache_status, cached_from, cached_run, value, recovered_from, cache_serialized,
                      notify)
 SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
-       n.condition_type, n.cache_status, n.cached_from, n.value, n.recovered_from,
+       n.condition_type, n.cache_status, n.cached_from, {run_of_source("n.cached_from")}, n.value,
+       n.recovered_from,
        n.cache_serialized, n.notify
 FROM n
 CROSS JOIN LATERAL (

@@ -25,6 +25,7 @@ _SOURCE = statement("""
 SELECT r.run_id, r.run, r.source, a.phase, a.spec, a.input_uri, a.output_uri, a.recovered_from
 FROM runs r JOIN actions a ON a.org = r.org AND a.id = r.run_id
 WHERE r.org = :org AND r.project = :project AND r.domain = :domain AND r.run = :run
+  AND r.purging_since IS NULL
 """)
 
 _UNKNOWN = statement(f"""

@@ -124,7 +124,8 @@ WHERE org = :org AND project = :project AND domain = :domain AND name = :name
 _ATTEMPTS = statement("""
 SELECT a.attempts FROM runs r JOIN actions a ON a.org = r.org AND a.run_id = r.run_id
 WHERE r.org = :org AND r.project = :project AND r.domain = :domain AND r.run = :run
-  AND a.name = :action
+  AND a.name = :action AND r.purging_since IS NULL
+FOR KEY SHARE OF r
 """)
 
 
@@ -243,7 +244,7 @@ async def delete_artifact(tx: OrgTx, key: ArtifactKey) -> bool:
 
 
 async def find_attempts(tx: OrgTx, action: ActionKey) -> int | None:
-    """Return how many attempts an action has had; None if it does not exist."""
+    """Return how many attempts an action has had, and hold its run; None if it does not exist."""
     run = action.run
     rows = await tx.rows(
         _ATTEMPTS,

@@ -5,15 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from sqlalchemy import bindparam
-from sqlalchemy.dialects.postgresql import JSONB
-
-from controlplane.core.actions import ActionType, RunSource
+from controlplane.core.actions import RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.firings import FiringReason
-from controlplane.core.notifications import mask_of
 from controlplane.core.runs import NewRun, WatchedRun
-from controlplane.core.timeouts import due_at
 from controlplane.core.triggers import TriggerKey
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.caching import (
@@ -28,53 +23,23 @@ from controlplane.store.dispatch.reservations import (
     Serialized,
     reserve,
 )
+from controlplane.store.dispatch.run_holds import lock_source
 from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
+from controlplane.store.resources.run_rows import (
+    RootToDispatch,
+    RootToInsert,
+    RunToInsert,
+    insert_dispatches,
+    insert_roots,
+    insert_runs,
+)
 from controlplane.store.resources.specs import save_specs
 from controlplane.store.resources.trigger_firings import record_one
 from controlplane.store.resources.triggers import lock_triggers
-from controlplane.store.rows import render_source
 from controlplane.store.statements import statement
 from shared.model.ids import ActionId, RunId, RunKey
 from shared.model.phases import Phase
-
-_INSERT_RUN = statement("""
-INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
-                  labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at, requested_spec, cache_overwrite, cache_scopes, relation, related_to,
-                  recovers, forced, spawned_by, trigger_task, trigger_name, trigger_revision,
-                  trigger_automation, root_task)
-SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
-       :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
-       :requested_spec, :cache_overwrite, :cache_scopes, :relation, :related_to, :recovers, :forced,
-       (SELECT p.run_id FROM runs p
-        WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run),
-       :trigger_task, :trigger_name, :trigger_revision, :trigger_automation, :root_task
-WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
-ON CONFLICT DO NOTHING
-RETURNING run_id
-""").bindparams(
-    bindparam("labels", type_=JSONB),
-    bindparam("cache_scopes", type_=JSONB(none_as_null=True)),
-    bindparam("forced", type_=JSONB),
-)
-
-_INSERT_ROOT = statement(f"""
-INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
-                     task_version, task_type, short_name, environment, function, phase, change,
-                     created_at, updated_at, due_at, started_at, ended_at, output_uri,
-                     cache_status, cached_from, recovered_from, notify, cache_serialized)
-VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
-        :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
-        :phase, 1, :now, :now, :due_at, :started_at, :ended_at, :output_uri, :cache_status,
-        CAST(:cached_from AS jsonb), :recovered_from, :notify, :cache_serialized)
-""")
-
-_INSERT_DISPATCH = statement("""
-INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, priority, limited,
-                        enqueued_at, available_at)
-VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :priority, :limited, :now, :available_at)
-""")
 
 # Only the first attempt of a run whose inputs are being stored is available later.
 _NOT_YET_AVAILABLE = "attempt = 1 AND lease_id IS NULL AND available_at > :now"
@@ -131,6 +96,8 @@ class Created(Enum):
     QUEUE_FULL = auto()
     ARCHIVED_PROJECT = auto()
     NO_TRIGGER = auto()
+    NO_SOURCE = auto()  # the run that it recovers was purged
+    NO_INPUTS = auto()  # the run whose data its inputs are is being purged
     BUSY = auto()  # another transaction has locked its queue
 
 
@@ -171,39 +138,13 @@ async def create_run(
     queue = capacities.find(new.queue)
     if queue is None:
         return Created.NO_QUEUE, run
-    values = {
-        "run_id": run,
-        "project": key.project,
-        "domain": key.domain,
-        "run": key.name,
-        "run_spec": new.run_spec.digest,
-        "run_base": new.run_base,
-        "raw_data_base": new.raw_data_base,
-        "labels": dict(new.labels),
-        "source": new.source.value,
-        "queue": new.queue,
-        "max_action_concurrency": new.max_action_concurrency,
-        "created_by": by,
-        "now": now,
-        "started_at": new.started_at or now,
-        "requested_spec": new.requested_spec,
-        "cache_overwrite": new.overwrite_cache,
-        "cache_scopes": None if cache.scopes is None else sorted(cache.scopes),
-        "relation": new.relation.type.value if new.relation else 0,
-        "related_to": new.relation.run if new.relation else None,
-        "recovers": new.source_run.id if new.source_run else None,
-        "forced": list(new.forced),
-        "by_project": new.spawned_by.project if new.spawned_by else None,
-        "by_domain": new.spawned_by.domain if new.spawned_by else None,
-        "by_run": new.spawned_by.name if new.spawned_by else None,
-        "trigger_task": trigger.task_name if trigger else "",
-        "trigger_name": trigger.name if trigger else "",
-        "trigger_revision": trigger.revision if trigger else 0,
-        "trigger_automation": trigger.automation if trigger else None,
-        "root_task": new.info.name,
-    }
-    made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
-    if made is None:
+    if new.source_run is not None and not await lock_source(tx, new.source_run.id):
+        return Created.NO_SOURCE, run
+    inputs_of = None if new.inputs_run is None else await find_run(tx, new.inputs_run)
+    if inputs_of is not None and not await lock_source(tx, inputs_of):
+        return Created.NO_INPUTS, run
+    made = RunToInsert(id=run, new=new, by=by, scopes=cache.scopes, inputs_of=inputs_of)
+    if not await insert_runs(tx, [made], now):
         return await _why_not(tx, run, new, by)
     if of_trigger is not None:
         is_of_artifact = new.source is RunSource.ARTIFACT_TRIGGER
@@ -218,8 +159,7 @@ async def create_run(
         )
     recovered = new.recovered
     cached = UNCACHED if recovered else await _find_cached(tx, run, new, cache, now)
-    is_tracked = new.source is RunSource.TRACKED
-    needs_slot = recovered is None and cached.entry is None and not is_tracked
+    needs_slot = recovered is None and cached.entry is None and not new.is_tracked
     if needs_slot and not capacities.take(queue.name):
         await tx.execute(_DELETE_RUN, {"run_id": run})
         return Created.QUEUE_FULL, run
@@ -227,59 +167,19 @@ async def create_run(
     if needs_slot and new.cache is not None and new.cache.serialize:
         reserved = await _reserve(tx, run, new, cache, now)
         cached = reserved.hits.get(ActionId(run), cached)
-    entry = cached.entry
-    result = recovered or entry
-    phase = Phase.RECOVERED if recovered else Phase.SUCCEEDED if entry else Phase.QUEUED
     await save_specs(tx, [new.spec, new.run_spec])
-    await tx.execute(
-        _INSERT_ROOT,
-        {
-            "run_id": run,
-            "name": new.key.name,
-            "spec": new.spec.digest,
-            "input_uri": new.input_uri,
-            "cache_key": new.cache.key if new.cache else "",
-            "phase": phase.value,
-            "started_at": None if phase is Phase.QUEUED else now,
-            "ended_at": None if phase is Phase.QUEUED else now,
-            "output_uri": result.output_uri if result else "",
-            "cache_status": cached.status.value,
-            "cached_from": render_source(entry.source) if entry else None,
-            "cache_serialized": new.cache is not None and new.cache.serialize,
-            "task_name": new.info.name,
-            "task_version": new.info.version,
-            "task_type": new.info.task_type,
-            "short_name": new.info.short_name,
-            "environment": new.info.environment,
-            "function": new.info.function,
-            "due_at": due_at(new.spec.policy, phase, created_at=now, available_at=now)
-            if phase is Phase.QUEUED and not is_tracked
-            else None,
-            "recovered_from": recovered.executed_in if recovered else "",
-            "notify": mask_of(new.notifications.phases),
-            "now": now,
-        },
-    )
-    if phase is not Phase.QUEUED:
-        if entry is not None and new.cache is not None:
-            await touch_entries(tx, [(new.cache, entry)], now)
+    root = RootToInsert(id=run, new=new, cached=cached)
+    await insert_roots(tx, [root], now)
+    if root.phase is not Phase.QUEUED:
+        if cached.entry is not None and new.cache is not None:
+            await touch_entries(tx, [(new.cache, cached.entry)], now)
         await _notify_of_new(tx, run, work=[])
         return Created.CREATED, run
-    if reserved.waiting or is_tracked:
+    if reserved.waiting or new.is_tracked:
         await _notify_of_new(tx, run, work=[], reservations=reserved.wakes)
         return Created.CREATED, run
-    await tx.execute(
-        _INSERT_DISPATCH,
-        {
-            "run_id": run,
-            "queue": queue.name,
-            "pool": queue.pool,
-            "priority": queue.priority,
-            "limited": queue.is_limited or new.max_action_concurrency > 0,
-            "now": now,
-            "available_at": available_at or now,
-        },
-    )
+    dispatch = RootToDispatch(id=run, new=new, queue=queue, available_at=available_at or now)
+    await insert_dispatches(tx, [dispatch], now)
     if available_at is None or available_at <= now:
         await _notify_of_new(tx, run, work=[queue.pool])
     return Created.CREATED, run

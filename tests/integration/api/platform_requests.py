@@ -248,6 +248,8 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
     ),
     "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "RunService/GetRunRetention": lambda _: run_pb2.GetRunRetentionRequest(**RUN),
+    "RunService/PurgeRun": lambda _: run_pb2.PurgeRunRequest(**RUN),
     "RunService/ListRunRows": lambda _: run_pb2.ListRunRowsRequest(),
     "RunService/SummarizeRuns": lambda _: run_pb2.SummarizeRunsRequest(
         filter={"project": PROJECT, "domain": DOMAIN, "since": {"seconds": 1_780_000_000}}
@@ -305,6 +307,8 @@ IN_SCOPES = LISTS | {
     "FileService/ReadCodeFile",
     "LogService/ReadLines",
     "LogService/SearchLines",
+    "RunService/GetRunRetention",
+    "RunService/PurgeRun",
     "RunService/SummarizeRuns",
     "RunTreeService/GetTree",
     "RunTreeService/WatchTree",

@@ -33,6 +33,7 @@ from tests.integration.store.test_examined_artifacts import OF_ARTIFACTS
 from tests.integration.store.test_examined_caching import OF_CACHE, OF_RESERVATIONS
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
+from tests.integration.store.test_examined_run_purges import OF_PURGES
 from tests.integration.store.test_examined_run_trees import OF_TREES
 from tests.integration.store.test_examined_tasks import OF_TASKS
 from tests.integration.store.test_examined_tracked_runs import OF_TRACKED_RUNS
@@ -54,6 +55,7 @@ MEASURED_ELSEWHERE = {
     *OF_ARTIFACTS,
     *OF_CACHE,
     *OF_OBJECTS,
+    *OF_PURGES,
     *OF_RECOVERIES,
     *OF_NOTIFICATIONS,
     *OF_RESERVATIONS,

@@ -145,3 +145,57 @@ class RunBucket(_message.Message):
     PHASES_FIELD_NUMBER: _ClassVar[int]
     phases: _containers.RepeatedCompositeFieldContainer[_run_tree_pb2.PhaseCount]
     def __init__(self, phases: _Optional[_Iterable[_Union[_run_tree_pb2.PhaseCount, _Mapping]]] = ...) -> None: ...
+
+class GetRunRetentionRequest(_message.Message):
+    __slots__ = ("project", "domain", "run")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    run: str
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+
+class GetRunRetentionResponse(_message.Message):
+    __slots__ = ("retention",)
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    retention: RunRetention
+    def __init__(self, retention: _Optional[_Union[RunRetention, _Mapping]] = ...) -> None: ...
+
+class PurgeRunRequest(_message.Message):
+    __slots__ = ("project", "domain", "run")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    run: str
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+
+class PurgeRunResponse(_message.Message):
+    __slots__ = ("retention",)
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    retention: RunRetention
+    def __init__(self, retention: _Optional[_Union[RunRetention, _Mapping]] = ...) -> None: ...
+
+class RunRetention(_message.Message):
+    __slots__ = ("ended_at", "expires_at", "purging_since", "holds")
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    PURGING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    ended_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    purging_since: _timestamp_pb2.Timestamp
+    holds: _containers.RepeatedCompositeFieldContainer[RunHold]
+    def __init__(self, ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., purging_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[_Iterable[_Union[RunHold, _Mapping]]] = ...) -> None: ...
+
+class RunHold(_message.Message):
+    __slots__ = ("kind", "holder", "remedy")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    holder: str
+    remedy: str
+    def __init__(self, kind: _Optional[str] = ..., holder: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...

@@ -109,3 +109,23 @@ def test_program_of_a_tracked_run_uploads_into_its_org_and_replaces_its_report_a
 def test_prefix_of_another_attempt_is_beside_the_first() -> None:
     first, second = (layout.output_prefix(RUN_BASE, ACTION, number) for number in (1, 2))
     assert layout.prefix_of_attempt(first, 2) == second
+
+
+@pytest.mark.parametrize(
+    ("path", "run"),
+    [
+        ("p/development/r1/a1/inputs.pb", "r1"),
+        ("p/development/r1/a1/2/raw/file", "r1"),
+        ("uploads/p/development/tracked-runs/r1/a0/inputs.pb", "r1"),
+        ("uploads/p/development/root/file", None),
+        ("uploads/p/development/tracked-runs", None),
+        ("p/development/inputs/digest/inputs.pb", None),
+        ("p/development/r1", None),
+        ("p/development//a1/inputs.pb", None),
+        ("p//r1/a1/inputs.pb", None),
+        ("p", None),
+    ],
+)
+def test_uri_names_the_run_in_whose_data_it_lies(path: str, run: str | None) -> None:
+    found = layout.run_of(BASE, ORG, f"{BASE}/{ORG}/{path}")
+    assert found == (None if run is None else make_run_key(run))

@@ -1,0 +1,40 @@
+"""
+Builds and runs what deletes old data: runs, events, unused entries of the cache.
+
+A part of ``main``.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from controlplane.loops.partitions import EventPartitions
+from controlplane.loops.run_purges import RunPurgeLoop
+from controlplane.loops.unused_cache_entries import UnusedCacheEntries
+from controlplane.settings import Settings
+from controlplane.store.database import Database
+from controlplane.usecases.run_purges import RunPurges
+from shared.blobs.store import BlobStore
+from shared.kit.clock import Clock
+
+
+class Retention:
+    """The loops, on the database of loops."""
+
+    def __init__(
+        self, settings: Settings, database: Database, blobs: BlobStore, clock: Clock
+    ) -> None:
+        self._partitions = EventPartitions(
+            database, clock, keep=timedelta(days=30), every=timedelta(hours=6)
+        )
+        self._unused_entries = UnusedCacheEntries(
+            database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every
+        )
+        purges = RunPurges(database, blobs, clock, keep=settings.run_retention.keep)
+        self._run_purges = RunPurgeLoop(purges, clock)
+
+    async def run(self) -> None:
+        """Run the loops until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._partitions.run(), name="event partitions")
+            loops.create_task(self._unused_entries.run(), name="unused cache entries")
+            loops.create_task(self._run_purges.run(), name="run purges")
