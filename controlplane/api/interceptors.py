@@ -2,14 +2,14 @@
 Authenticates, authorises, validates, logs and counts every call.
 
 Plain functions around a service's method, made once for each RPC when the application is
-built, because the hot path (Enqueue) runs them thousands of times a second. No context
-variables: the method gets its caller as an argument.
+built, because the hot path (Enqueue) runs them thousands of times a second. The method gets its
+caller as an argument; a context variable has what log records get, and nothing else.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -28,11 +28,14 @@ from controlplane.api.metrics import CallMetrics
 from controlplane.api.orgs import fill_org
 from controlplane.api.permissions import Access
 from controlplane.api.streams import closing
+from controlplane.api.subjects import find_subject
 from controlplane.api.validation import validate
 from controlplane.authn.authenticator import Authenticator
 from controlplane.core.callers import ANONYMOUS, Caller, Permission
 from controlplane.core.errors import NotAllowedError
 from shared.kit.clock import Clock
+from shared.kit.log_context import log_fields
+from shared.model.traces import describe_action
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +79,14 @@ class _Call:
         "_started",
         "caller",
         "code",
+        "request",
         "request_id",
         "rpc",
     )
 
-    def __init__(self, rpc: Rpc, context: Context, metrics: CallMetrics) -> None:
+    def __init__(self, rpc: Rpc, request: Message, context: Context, metrics: CallMetrics) -> None:
         self.rpc = rpc
+        self.request = request
         self.caller: Caller | None = None
         self.code = "ok"
         self._answer = ""
@@ -91,6 +96,15 @@ class _Call:
         given = context.request_headers().get(REQUEST_ID_HEADER)
         # The request id goes into logs and headers: the caller's is used only if it is plain text.
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+    def log_fields(self) -> Mapping[str, object]:
+        """Return the fields of each record that is logged during the call."""
+        fields: dict[str, object] = {"request_id": self.request_id}
+        if self.caller is not None and self.caller.org:
+            fields["org"] = self.caller.org
+            if (subject := find_subject(self.request)) is not None:
+                fields |= describe_action(self.caller.org, subject.action)
+        return fields
 
     def failed(self, error: Exception) -> ConnectError:
         answer = answer_for(error, rpc=self.rpc.name, request_id=self.request_id)
@@ -112,10 +126,10 @@ class _Call:
                 level,
                 "call ended",
                 extra={
+                    **self.log_fields(),
                     "rpc": self.rpc.name,
                     "code": self.code,
                     "ms": round(seconds * 1000, 2),
-                    "request_id": self.request_id,
                     "subject": self.caller.subject if self.caller else "",
                     "org": self.caller.org if self.caller else "",
                     "answer": self._answer[:_MAX_LOGGED],
@@ -151,12 +165,13 @@ class Interceptors:
         self, rpc: Rpc, method: UnaryMethod
     ) -> Callable[[Message, Context], Awaitable[Message]]:
         async def answer(request: Message, context: Context) -> Message:
-            call = _Call(rpc, context, self._metrics)
+            call = _Call(rpc, request, context, self._metrics)
             self._metrics.in_flight.inc()
             try:
-                async with asyncio.timeout(_timeout_seconds(context)):
-                    call.caller = await self._admit(call, request, context)
-                    return await method(call.caller, request)
+                with log_fields(call.log_fields):
+                    async with asyncio.timeout(_timeout_seconds(context)):
+                        call.caller = await self._admit(call, request, context)
+                        return await method(call.caller, request)
             except asyncio.CancelledError:
                 call.code = Code.CANCELED.value
                 raise
@@ -173,7 +188,7 @@ class Interceptors:
         self, rpc: Rpc, method: StreamMethod
     ) -> Callable[[Message, Context], AsyncIterator[Message]]:
         async def answer(request: Message, context: Context) -> AsyncGenerator[Message]:
-            call = _Call(rpc, context, self._metrics)
+            call = _Call(rpc, request, context, self._metrics)
             try:
                 with self._count(rpc), self.streams.open() as stream:
                     async with asyncio.timeout(MAX_UNARY_SECONDS):

@@ -43,6 +43,7 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
+from shared.kit.log_context import log_fields
 from shared.kit.outside_logs import OutsideLog
 from shared.model.link_messages import Rejected
 from shared.model.link_session import End
@@ -220,6 +221,11 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             identity = await authenticate(self._agent_sessions, context, opens_session=True)
         except UnauthenticatedError as error:
             raise SessionOverError(_unauthenticated(error)) from error
+        cluster = identity.cluster
+        with log_fields(lambda: {"org": cluster.org, "cluster": cluster.name}):
+            await self._serve_agent(pipe, identity)
+
+    async def _serve_agent(self, pipe: _GrpcPipe, identity: AgentIdentity) -> None:
         cluster = identity.cluster
         stream = SessionStream(
             pipe,

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
+from shared.kit.log_context import ContextFilter
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
@@ -24,6 +26,7 @@ def configure(*, level: str, json_lines: bool = False, stream: TextIO | None = N
     """Log every record of ``level`` and above to ``stream`` (default: stderr)."""
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
+    handler.addFilter(ContextFilter())
     handler.setFormatter(JsonLines() if json_lines else Text(colours=target.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]

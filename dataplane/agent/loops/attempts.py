@@ -8,7 +8,7 @@ resumes those that are active in the ledger.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -23,11 +23,13 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.runtime_selection import Runtimes
 from dataplane.agent.runtimes.tasks import BadSpecError, parse_run_settings, parse_task
 from shared.kit.clock import Clock
+from shared.kit.log_context import log_fields
 from shared.kit.wakeup import Wakeup
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
+from shared.model.traces import describe_action
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +158,18 @@ class Attempts:
 
     async def _run_attempt(self, running: _Running) -> None:
         """Run one attempt to its end and record that in the ledger."""
+        assignment = running.active.assignment
+
+        def fields() -> Mapping[str, object]:
+            return {
+                **describe_action(assignment.org, assignment.key),
+                "attempt": assignment.attempt.number,
+            }
+
+        with log_fields(fields):
+            await self._run_to_its_end(running)
+
+    async def _run_to_its_end(self, running: _Running) -> None:
         attempt = running.active.assignment.attempt
         if not await self._ledger.written(running.active.lease):
             self._drop(running)

@@ -1,5 +1,6 @@
 """Log line formats: text and JSON."""
 
+import asyncio
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.kit import logs
+from shared.kit.log_context import log_fields
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,40 @@ def test_log_below_the_level_is_dropped() -> None:
     logging.getLogger("any").info("not this")
     logging.getLogger("httpx").info("nor this")
     assert stream.getvalue() == ""
+
+
+def test_json_log_line_has_the_fields_of_the_work_that_wrote_it() -> None:
+    stream = lines(json_lines=True)
+    log = logging.getLogger("any")
+    with log_fields(lambda: {"org": "acme", "action": "p/d/r/a0"}):
+        with log_fields(lambda: {"action": "p/d/r/a1", "name": "not taken"}):
+            log.info("inner", extra={"org": "its own"})
+        log.info("outer")
+    log.info("outside")
+    inner, outer, outside = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (inner["org"], inner["action"], inner["logger"]) == ("its own", "p/d/r/a1", "any")
+    assert (outer["org"], outer["action"]) == ("acme", "p/d/r/a0")
+    assert "org" not in outside
+
+
+def test_fields_of_work_that_logs_nothing_are_not_found() -> None:
+    def fields() -> dict[str, object]:
+        raise AssertionError("they were found")
+
+    lines()
+    with log_fields(fields):
+        logging.getLogger("any").debug("below the level")
+
+
+async def test_log_fields_reach_the_tasks_that_a_block_starts_and_no_others() -> None:
+    stream = lines(json_lines=True)
+
+    async def work(number: int) -> None:
+        logging.getLogger("any").info("working", extra={"number": number})
+
+    async with asyncio.TaskGroup() as tasks:
+        with log_fields(lambda: {"org": "acme"}):
+            tasks.create_task(work(1))
+        tasks.create_task(work(2))
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line.get("org") for line in written] == ["acme", None]
