@@ -103,3 +103,13 @@ async def test_example_of_an_artifact_trigger_runs_for_a_new_version_that_matche
     assert await api.result(run.action.id) == ["2 lines of eu"]
     assert run.action.metadata.trigger_id.name.name == "clean-eu"
     examples("delete", "trigger", "clean-eu", "artifact_trigger.main")
+
+
+async def test_optional_time_of_a_schedule_is_filled_also_by_hand(
+    api: ApiClient, flyte: Flyte
+) -> None:
+    fired = flyte.script("fire_triggers.py", "scheduled.main").text.splitlines()
+
+    runs = dict(line.split() for line in fired)
+    assert await api.result(action_id(runs["yearly"])) == ["all, at the start of its run: True"]
+    assert await api.result(action_id(runs["quick"])) == ["eu, at no time"]

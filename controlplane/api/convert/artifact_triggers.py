@@ -14,6 +14,7 @@ from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 from google.protobuf.message import DecodeError
 
 from controlplane.api.convert import keys
+from controlplane.api.convert.literal_types import takes
 from controlplane.api.convert.runs import parse_run_request
 from controlplane.api.convert.strings import parse_text
 from controlplane.core.actions import RunSource, RunTrigger
@@ -33,6 +34,7 @@ from shared.model.ids import OrgName, RunName
 _FIELD = "automation_spec.artifact"
 _MAX_VALUE = 1_000
 _KINDS = frozenset({SimpleType.STRING, SimpleType.DATETIME})
+_TEXT = LiteralType(simple=SimpleType.STRING)
 
 
 def parse_match(automation: TriggerAutomationSpec) -> ArtifactMatch | None:
@@ -67,7 +69,7 @@ def check_bound_inputs(automation: TriggerAutomationSpec, task: TaskSpec) -> Col
                 f"{_FIELD}: the task has no input {argument!r}; there is {there_are}"
             )
     for argument, key in message.partition_input_args.items():
-        if types[argument].simple not in _KINDS:
+        if not any(takes(types[argument], kind) for kind in _KINDS):
             raise InvalidError(
                 f"{_FIELD}.partition_input_args: input {argument!r} gets the value of partition"
                 f" {key!r}, so it has to be a string or a datetime"
@@ -157,13 +159,13 @@ def _bind(
     partition = artifact.partition
     for argument, key in message.partition_input_args.items():
         literal = Literal()
-        wants_time = argument in types and types[argument].simple == SimpleType.DATETIME
+        wanted = types.get(argument, _TEXT)
         if partition.time is not None and key == partition.time_key:
-            if wants_time:
+            if takes(wanted, SimpleType.DATETIME):
                 literal.scalar.primitive.datetime.FromDatetime(partition.time)
             else:
                 literal.scalar.primitive.string_value = partition.time.astimezone(UTC).isoformat()
-        elif key in partition.values and not wants_time:
+        elif key in partition.values and takes(wanted, SimpleType.STRING):
             literal.scalar.primitive.string_value = partition.values[key]
         elif key in partition.values:
             raise InvalidError(

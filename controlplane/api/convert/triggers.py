@@ -29,6 +29,7 @@ from controlplane.api.convert.artifact_triggers import (
 from controlplane.api.convert.cache_keys import KICKOFF
 from controlplane.api.convert.data import list_arguments
 from controlplane.api.convert.identities import render_identity
+from controlplane.api.convert.literal_types import takes
 from controlplane.api.convert.runs import parse_run_request
 from controlplane.api.convert.schedules import parse_automation
 from controlplane.api.convert.strings import parse_text
@@ -316,7 +317,7 @@ def _check_inputs(spec: TriggerSpec, kickoff: str, task: TaskSpec, bound: Collec
         field = "automation_spec.schedule.kickoff_time_input_arg"
         if kickoff not in inputs:
             raise InvalidError(f"{field}: the task has no input {kickoff!r}; {_there_are(inputs)}")
-        if inputs[kickoff].type.simple != SimpleType.DATETIME:
+        if not takes(inputs[kickoff].type, SimpleType.DATETIME):
             raise InvalidError(f"{field}: input {kickoff!r} of the task is not a datetime")
         if not any(_START_TIME in arg for process in list_arguments(task) for arg in process):
             raise InvalidError(

@@ -278,6 +278,19 @@ async def test_trigger_in_an_archived_project_is_refused(api: ApiUnderTest) -> N
     assert "archived" in message
 
 
+async def test_kickoff_time_fills_an_optional_datetime(api: ApiUnderTest) -> None:
+    request = deploy_scheduled(of_task())
+    [when] = [
+        each for each in request.spec.task_template.interface.inputs.variables if each.key == "when"
+    ]
+    for simple in (SimpleType.NONE, SimpleType.DATETIME):
+        when.value.type.union_type.variants.add(simple=simple)
+
+    await api.tasks.deploy_task(request)
+
+    assert await _names(api) == ["nightly"]
+
+
 async def test_kickoff_time_of_a_task_that_would_not_get_it_is_refused(api: ApiUnderTest) -> None:
     request = deploy_scheduled(of_task())
     del request.spec.task_template.container.args[:]

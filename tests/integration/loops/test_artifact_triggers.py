@@ -113,6 +113,26 @@ async def test_version_starts_a_run_with_its_value_and_partitions(api: ApiUnderT
     assert [short(each) for each in await firings(api)] == [("started", "artifact", 1)]
 
 
+async def test_partitions_are_given_to_optional_inputs(api: ApiUnderTest) -> None:
+    request = deploy(on_artifact(), {"region": "region", "day": "date"})
+    for variable in request.spec.task_template.interface.inputs.variables:
+        if variable.key in {"region", "day"}:
+            wanted = LiteralType(simple=variable.value.type.simple)
+            variable.value.type.union_type.variants.extend(
+                [wanted, LiteralType(simple=SimpleType.NONE)]
+            )
+    await api.tasks.deploy_task(request)
+    await publish(api, "v1", day=DAY, region="eu")
+
+    assert await make_loop(api).run_once() == 1
+
+    [assignment] = await claim_all(api, SystemClock().now())
+    body = Inputs.FromString(await api.blobs.read(assignment.input_uri, limit=10_000))
+    given = {each.name: each.value.scalar.primitive for each in body.literals}
+    assert given["region"].string_value == "eu"
+    assert given["day"].datetime.ToDatetime(tzinfo=DAY.tzinfo) == DAY
+
+
 @pytest.mark.parametrize(
     ("automation", "started"),
     [
