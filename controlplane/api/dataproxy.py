@@ -1,6 +1,7 @@
 """DataProxyService: files, inputs, outputs, reports, code and logs."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,10 +21,10 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 
 from controlplane.api.convert import data as convert, keys
-from controlplane.api.convert.logs import render_log_lines
+from controlplane.api.convert.logs import SILENT_FOR, render_log_lines
 from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.timestamps import parse_duration
-from controlplane.api.streams import closing
+from controlplane.api.streams import Pause, with_pauses
 from controlplane.core.actions import RunSource
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, UnbuiltError
@@ -129,9 +130,10 @@ class DataProxyService:
             )
         pod = parse_text(request.pod_name, "pod_name", most=256)
         follow = self._logs.follow(caller, action, request.attempt, pod=pod)
-        async with closing(follow) as batches:
+        async with aclosing(with_pauses(follow, SILENT_FOR)) as batches:
             async for lines in batches:
-                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=render_log_lines(lines))])
+                logs = [] if isinstance(lines, Pause) else [render_log_lines(lines)]
+                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=each) for each in logs])
 
     async def _spec(self, caller: Caller, request: UploadInputsRequest) -> TaskSpec:
         match request.WhichOneof("task"):

@@ -1,12 +1,13 @@
 """RunLogsService: the older address of the logs that DataProxyService tails."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from flyteidl2.workflow.run_logs_service_pb2 import TailLogsRequest, TailLogsResponse
 
 from controlplane.api.convert import keys
-from controlplane.api.convert.logs import render_log_lines
-from controlplane.api.streams import closing
+from controlplane.api.convert.logs import SILENT_FOR, render_log_lines
+from controlplane.api.streams import Pause, with_pauses
 from controlplane.core.callers import Caller
 from controlplane.usecases.logs import Logs
 
@@ -21,6 +22,8 @@ class RunLogsService:
         self, caller: Caller, request: TailLogsRequest
     ) -> AsyncIterator[TailLogsResponse]:
         action = keys.parse_action(request.action_id)
-        async with closing(self._logs.follow(caller, action, request.attempt)) as batches:
+        follow = self._logs.follow(caller, action, request.attempt)
+        async with aclosing(with_pauses(follow, SILENT_FOR)) as batches:
             async for lines in batches:
-                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=render_log_lines(lines))])
+                logs = [] if isinstance(lines, Pause) else [render_log_lines(lines)]
+                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=each) for each in logs])

@@ -66,6 +66,22 @@ async def test_log_is_followed_while_the_task_runs(api: ApiClient, tmp_path: Pat
     assert "after the gate, attempt 0" in seen
 
 
+async def test_followed_log_of_a_silent_task_gets_answers_without_lines(
+    api: ApiClient, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    root = await api.start("talking.until", gate=str(gate))
+    await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+
+    text = ""
+    async for answer in api.data.tail_logs(TailLogsRequest(action_id=root, attempt=1)):
+        text += "".join(line.message for logs in answer.logs for line in logs.lines)
+        if "before the gate" in text and not answer.logs:
+            gate.touch()  # without such an answer, the SDK gives up after 30 seconds
+
+    assert "after the gate" in text
+
+
 async def test_progress_bar_is_followed_and_is_one_line_in_the_end(
     api: ApiClient, tmp_path: Path
 ) -> None:
