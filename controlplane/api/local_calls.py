@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from controlplane.api.orgs import fill_org
-from controlplane.api.server import platform_services, snake_case
+from controlplane.api.server import services as list_services, snake_case
 from controlplane.api.validation import validate
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError
@@ -27,7 +27,8 @@ class LocalCalls:
         self._caller = caller
         self._methods: Mapping[str, MethodDescriptor] = {
             f"{service.full_name}/{method.name}": method
-            for service in platform_services()
+            for service in list_services()
+            if service.full_name in services
             for method in service.methods
         }
 

@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "context": ("logins:context", "List and choose the logins that commands use."),
     "controlplane": ("programs:controlplane", "Run the hosted control plane."),
+    "domain": ("domains:domain", "List, create, rename and delete the domains of all projects."),
     "email-domain": ("members:email_domain", "Let people of an e-mail domain join the org."),
     "explain": ("explanations:explain", "Explain the state of a run or an action."),
     "identity-provider": (
@@ -44,6 +45,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),
     "session": ("orgs:session", "List and end logins of people."),
+    "settings": (
+        "scoped_settings:settings",
+        "Show and change what orgs, domains and projects give their runs.",
+    ),
     "trigger": ("triggers:trigger", "Show when triggers fire and what became of it; fire them."),
     "up": ("programs:up", "Run everything on this machine, until Ctrl-C."),
     "version": ("programs:version", "Print the versions to include in a bug report."),

@@ -47,15 +47,19 @@ class Platform:
     confirmed: bool = False
 
     def call(self, method: str, **request: object) -> Message:
-        """Call a method, as in ``ClusterService/GetCluster``; a field of None is not sent."""
-        return self.api.call(_PACKAGE + method, _without_none(request))
+        """
+        Call a method, as in ``ClusterService/GetCluster``; a field of None is not sent.
+
+        One with a package, as in ``flyteidl2.org.DomainService/ListDomains``, is called as it is.
+        """
+        return self.api.call(_full_name(method), _without_none(request))
 
     def create(self, method: str, **request: object) -> Message:
         """Call a create that may be sent twice, with an id by which it is recognised."""
         return self.call(method, requestId=str(uuid.uuid4()), **request)
 
     def stream(self, method: str, **request: object) -> Iterator[Message]:
-        return self.api.stream(_PACKAGE + method, _without_none(request))
+        return self.api.stream(_full_name(method), _without_none(request))
 
     def pages(self, method: str, rows: str, **request: object) -> Iterator[Sequence[Any]]:
         """Yield the rows of each page of a list, one page in memory at a time."""
@@ -211,6 +215,10 @@ def _is_direct(choice: Choice, directory: Path | None, url: str) -> bool:
     if named or choice.is_remote:
         return named
     return not ContextFile(config_file(os.environ)).read().current
+
+
+def _full_name(method: str) -> str:
+    return method if "." in method else _PACKAGE + method
 
 
 def _without_none(request: Mapping[str, object]) -> Message:

@@ -17,8 +17,10 @@ from typing import TypeVar
 
 from connectrpc.errors import ConnectError
 
+from controlplane.api.domains import DomainService
 from controlplane.api.errors import CODES
 from controlplane.api.local_calls import LocalCalls
+from controlplane.api.scoped_settings import SettingsService
 from controlplane.cli.operations import CommandContext
 from controlplane.cli.user_errors import user_errors
 from controlplane.client.calls import Api, Message
@@ -26,6 +28,7 @@ from controlplane.client.errors import CallRefusedError
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import RequestError
 from controlplane.embedded.connectivity import (
+    blob_base_of,
     database_url_of,
     public_url_of,
     secrets_key_file_of,
@@ -40,9 +43,11 @@ from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
+from controlplane.usecases.domains import Domains
 from controlplane.usecases.identity.email_domains import EmailDomains
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.org_deletion import OrgDeletion
+from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
@@ -55,6 +60,7 @@ T = TypeVar("T")
 
 _DATA_DIRECTORY = Path("~/.volary")
 _PUBLIC_URL = "VOLARY_PUBLIC_URL"
+_BLOB_BASE = "VOLARY_BLOB_BASE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,13 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 senders=make_senders(read(NotificationSettings, os.environ)),
                 keys=lambda: read_secret_keys(_secret_keys(context)),
             )
-            yield _DirectApi(runner, LocalCalls(services, _caller(context)))
+            of_flyte = {
+                "flyteidl2.org.DomainService": DomainService(Domains(database, clock)),
+                "flyteidl2.settings.SettingsService": SettingsService(
+                    ScopedSettings(database, clock, base=_blob_base(context))
+                ),
+            }
+            yield _DirectApi(runner, LocalCalls({**services, **of_flyte}, _caller(context)))
         finally:
             runner.run(connection.__aexit__(None, None, None))
 
@@ -214,6 +226,13 @@ def find_public_url(context: CommandContext) -> str:
     if _is_of_data_directory(context):
         found = public_url_of(context.data_directory or _DATA_DIRECTORY)
     return found or "http://localhost:8100"
+
+
+def _blob_base(context: CommandContext) -> str:
+    """Return the prefix of all data, by which directories in settings are checked; "" if unknown."""
+    if not _is_of_data_directory(context):
+        return os.environ.get(_BLOB_BASE, "")
+    return blob_base_of(context.data_directory or _DATA_DIRECTORY)
 
 
 def _secret_keys(context: CommandContext) -> SecretKeySettings:

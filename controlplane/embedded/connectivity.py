@@ -46,11 +46,20 @@ def state_file_of(root: Path) -> Path:
 
 def public_url_of(root: Path) -> str | None:
     """Return the URL of a running ``volary up``; None if it is not running."""
+    return _read_state(root, "url")
+
+
+def blob_base_of(root: Path) -> str:
+    """Return the prefix below which a running ``volary up`` stores data; "" if it is not running."""
+    return _read_state(root, "blobBase") or ""
+
+
+def _read_state(root: Path, name: str) -> str | None:
     try:
-        url = json.loads(state_file_of(root).read_text())["url"]
+        found = json.loads(state_file_of(root).read_text())[name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(url)
+    return str(found)
 
 
 def secrets_key_file_of(root: Path) -> Path:

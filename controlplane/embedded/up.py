@@ -209,6 +209,7 @@ def _announced(
         "pid": os.getpid(),
         "endpoint": stack.endpoint,
         "url": settings.listeners.public_url,
+        "blobBase": settings.blobs.base,
     }
     state_file.write_text(json.dumps(state) + "\n")
     try:

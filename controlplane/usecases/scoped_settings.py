@@ -34,7 +34,12 @@ log = logging.getLogger(__name__)
 
 
 class ScopedSettings:
-    """Use cases of scoped settings; ``base`` is the prefix below which every org's data lies."""
+    """
+    Use cases of scoped settings.
+
+    ``base`` is the prefix below which every org's data lies; "" in a program that does not know
+    it, which then refuses directories.
+    """
 
     def __init__(self, database: Database, clock: Clock, *, base: str) -> None:
         self._database = database
@@ -128,6 +133,11 @@ class ScopedSettings:
             ("storage.raw_data_path", layout.is_of_another_org),
         ):
             value = settings[key].value if key in settings else None
+            if value and not self._base:
+                raise NotReadyError(
+                    f"{key}: cannot be checked without the control plane's VOLARY_BLOB_BASE; set"
+                    " it here too, or give --url to change settings over the API"
+                )
             if value and is_foreign(self._base, tx.org, f"{value}".rstrip("/")):
                 raise InvalidError(f"{key}: must lie below {layout.org_base(self._base, tx.org)}/")
 

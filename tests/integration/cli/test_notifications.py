@@ -2,7 +2,7 @@
 
 from controlplane.store.database import Database
 from tests.factories import ORG
-from tests.integration.cli.test_platform import Program, program, service
+from tests.integration.cli.program import Program, program, service
 from tests.integration.delivery_rows import add_delivery
 
 __all__ = ["program", "service"]

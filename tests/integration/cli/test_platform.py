@@ -4,92 +4,27 @@ import asyncio
 import base64
 import os
 import pty
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from controlplane.authn.sealing import Sealer
 from controlplane.core.audit import AuditRecord, render_json_line
-from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.queues import QueueChange
-from controlplane.platform import make_platform
 from controlplane.store.database import Database
-from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.identity.audit import MAX_EXPORTED, Audit, record
-from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.queues import Queues
-from controlplane.usecases.secret_keys import SecretKeys
-from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import SystemClock
-from shared.kit.secrets import SecretBytes, SecretText
-from shared.model.ids import ClusterName
-from shared.secrets.keyrings import AesKey
 from tests.factories import ORG
 from tests.integration.api.client import DOMAIN, PROJECT, open_api
 from tests.integration.api.requests import create_run
-from tests.integration.cli.world import Done, Person, finish
-from tests.integration.oauth.service import Service, serve
-from tests.integration.oauth.world import API_KEY, API_SECRET
+from tests.integration.cli.program import OPERATOR, Program, program, service
+from tests.integration.cli.world import Person, finish
 from tests.running import until
 
-KEY = AesKey(SecretBytes(b"k" * 32))  # of secrets
+__all__ = ["program", "service"]
+
 PACKAGE = "/volary.platform.v1."
-OPERATOR = Caller(subject=Subject("operator:test"), org=ORG, name="", grants=org_wide(EVERYTHING))
-
-
-@pytest.fixture
-async def service(database: Database, tmp_path: Path) -> AsyncIterator[Service]:
-    """A control plane that serves its platform API as well, with one cluster."""
-    clock = SystemClock()
-    await bootstrap(
-        database,
-        clock,
-        org=ORG,
-        projects=[],
-        cluster=ClusterName("local"),
-        cluster_token=SecretText("token"),
-    )
-    services = make_platform(
-        database,
-        clock,
-        public_url="https://volary.example",
-        self_service_orgs=True,
-        secrets=lambda: Secrets(database, clock, SecretKeys([KEY])),
-        providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
-        keys=lambda: SecretKeys([KEY]),
-    )
-    async with serve(database, tmp_path, services) as service:
-        yield service
-
-
-class Program:
-    """A program that runs commands with an API key."""
-
-    def __init__(self, service: Service, person: Person) -> None:
-        key = f"localhost:{API_KEY}:{API_SECRET}:{ORG}"
-        self.service = service
-        self.person = person
-        self.environment = {
-            "VOLARY_API_KEY": base64.b64encode(key.encode()).decode(),
-            "VOLARY_URL": service.address,
-            "VOLARY_CA_FILE": str(service.authority),
-        }
-
-    async def run(self, *arguments: str, **environment: str) -> Done:
-        await self.service.world.read_revocations()  # no loop does here
-        done = await self.person.run(*arguments, **{**self.environment, **environment})
-        assert "Traceback" not in done.err
-        return done
-
-    async def json(self, *arguments: str) -> Any:
-        return (await self.run(*arguments, "--output", "json")).json
-
-
-@pytest.fixture
-def program(service: Service, person: Person) -> Program:
-    return Program(service, person)
 
 
 READS: list[tuple[str, str]] = [
@@ -97,6 +32,10 @@ READS: list[tuple[str, str]] = [
     ("cluster enrolments", "enrolments"),
     ("pool list", "pools"),
     ("queue list", "queues"),
+    ("domain list", "domains"),
+    ("domain show development", "domain"),
+    ("settings show", "settingsRecord"),
+    ("settings show --own", "settingsRecord"),
     ("notification list", "deliveries"),
     ("role list", "roles"),
     ("role permissions", "permissions"),
@@ -137,6 +76,8 @@ async def test_agent_is_admitted_and_revoked_by_commands(program: Program) -> No
 
 ON_THE_DATABASE = {
     "cluster list",
+    "domain list",
+    "settings show",
     "pool list",
     "queue show gpu",
     "role bindings",

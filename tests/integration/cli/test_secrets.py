@@ -13,7 +13,7 @@ from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes
 from shared.model.secrets import SecretName
 from tests.factories import ORG
-from tests.integration.cli.test_platform import KEY, OPERATOR, Program, program, service
+from tests.integration.cli.program import KEY, OPERATOR, Program, program, service
 from tests.integration.cli.world import Person
 
 __all__ = ["program", "service"]

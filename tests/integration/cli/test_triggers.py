@@ -11,7 +11,7 @@ from controlplane.store.dispatch.firings import save_progress
 from controlplane.store.resources.trigger_firings import record_firings
 from controlplane.store.resources.triggers import save_triggers
 from tests.factories import ORG
-from tests.integration.cli.test_platform import Program, program, service
+from tests.integration.cli.program import Program, program, service
 from tests.unit.controlplane.core.test_triggers import KEY, deployed
 
 __all__ = ["program", "service"]
