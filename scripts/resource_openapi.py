@@ -108,16 +108,30 @@ class Document:
                 answer = _type_of(answer.fields_by_name[route.answer])
             described: Json = {"description": "The answer."}
             status = "201" if route.is_create else "200" if answer.fields else "204"
-            if status != "204":
+            if route.lines:
+                described["content"] = {"application/x-ndjson": {"schema": self._line(route)}}
+            elif status != "204":
                 described["content"] = _json(self._answer(route, answer))
             if route.has_etag:
                 described["headers"] = {
                     "etag": {"description": "The version.", "schema": {"type": "string"}}
                 }
+            described["content"] = {
+                **found.get(status, {}).get("content", {}),
+                **described.get("content", {}),
+            }
+            if not described["content"]:
+                del described["content"]
             found[status] = described
         for refusal in REFUSALS:
             found[str(refusal)] = {"$ref": "#/components/responses/Error"}
         return found
+
+    def _line(self, route: Route) -> Json:
+        line = self._methods[route.rpc].output_type
+        for name in route.lines.split("."):
+            line = _type_of(line.fields_by_name[name])
+        return self._message(line, is_request=False)
 
     def _answer(self, route: Route, answer: Descriptor) -> Json:
         if not route.only:
@@ -254,6 +268,7 @@ def _query(routes: Sequence[Route]) -> Iterator[Json]:
             "description": f"Rows in a page; above {MAX_LIMIT} it is {MAX_LIMIT}.",
         },
         "token": {"type": "string", "description": "The token of the previous page."},
+        **{name: {"type": "integer", "minimum": 0} for route in routes for name in route.query},
         **{route.flag: {"type": "boolean", "default": False} for route in routes if route.flag},
     }
     for name in list_parameters(routes):

@@ -1,7 +1,10 @@
 """Logs: the output of a task is readable while it runs, and afterwards."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.dataproxy.dataproxy_service_pb2 import TailLogsRequest
@@ -9,7 +12,7 @@ from flyteidl2.workflow.run_logs_service_connect import RunLogsServiceClient
 from flyteidl2.workflow.run_logs_service_pb2 import TailLogsRequest as OlderTailLogsRequest
 
 from tests.system.api_client import ApiClient, action_id, refusal
-from tests.system.commands import Flyte
+from tests.system.commands import DOMAIN, PROJECT, Flyte
 
 
 async def test_log_lines_are_in_order(api: ApiClient) -> None:
@@ -80,6 +83,33 @@ async def test_followed_log_of_a_silent_task_gets_answers_without_lines(
             gate.touch()  # without such an answer, the SDK gives up after 30 seconds
 
     assert "after the gate" in text
+
+
+async def test_log_is_read_and_followed_over_plain_http(api: ApiClient, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    root = await api.start("talking.until", gate=str(gate))
+    await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+    path = (
+        f"/api/v1/orgs/-/projects/{PROJECT}/domains/{DOMAIN}/runs/{root.run.name}/actions/a0/logs"
+    )
+    async with httpx.AsyncClient(base_url=api.url, timeout=60) as http:
+        texts: list[str] = []
+        growing: Any = None
+        follow = {"follow": "true", "attempt": "1"}
+        async with http.stream("GET", path, params=follow) as answer:
+            async for line in answer.aiter_lines():
+                texts += [json.loads(line)["message"]] if line else []
+                if "before the gate\n" in texts and not gate.exists():
+                    growing = (await http.get(path)).json()
+                    gate.touch()
+        whole = (await http.get(path)).json()
+
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert "".join(texts) == await api.log(root)
+    assert "complete" not in growing
+    assert "before the gate" in [each["text"] for each in growing["lines"]]
+    assert whole["complete"]
+    assert [f"{each['text']}\n" for each in whole["lines"]] == texts
 
 
 async def test_progress_bar_is_followed_and_is_one_line_in_the_end(

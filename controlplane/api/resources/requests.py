@@ -66,6 +66,11 @@ def build_request(call: Call, message: Message) -> None:
         getattr(message, route.present).SetInParent()
     for name, path in (*route.fills.items(), *route.also.items()):
         _set(message, path, call.values[name])
+    for name, path in route.query.items():
+        if name in call.query:
+            _set(message, path, _parse_number(name, call.query[name]))
+    for name in call.query.keys() - {route.flag, *route.query} if route.query else ():
+        raise InvalidError(f"{name}: is not for {route.flag}=true; leave one of them out")
     if route.header is not None:
         value = parse_etag(route.header.name, call.header) if route.header.is_etag else call.header
         _set(message, route.header.field, value)
@@ -81,9 +86,8 @@ def list_parameters(routes: Sequence[Route]) -> list[str]:
             found += [*_LIST_PARAMETERS, *route.listed.equals]
         elif route.listed is not None:
             found += _PAGE_PARAMETERS
-        if route.flag:
-            found.append(route.flag)
-    return found
+        found += [*route.query, route.flag] if route.flag else route.query
+    return list(dict.fromkeys(found))
 
 
 def parse_etag(name: str, value: str) -> int:
@@ -236,7 +240,7 @@ def _set(message: Any, path: str, value: str | int) -> None:
 
 def _parse_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < _ETAG_DIGITS):
-        raise InvalidError(f"{name}: {text[:_MAX_QUOTED]!r} in the path is no number")
+        raise InvalidError(f"{name}: {text[:_MAX_QUOTED]!r} is no number")
     return int(text)
 
 

@@ -49,7 +49,8 @@ class Route:
     ``header``, ``flag``: the condition: the request has the header, or the query ``flag=true``.
 
     ``fills``: fields of the message, as dotted paths, by the parameters of the path; ``also``: more
-    fields, of which those of a body need nothing left out.
+    fields, of which those of a body need nothing left out; ``query``: fields by the parameters of the
+    query.
     ``answer``: the field of the response that is the answer, "" for all of it; ``only``: the
     fields of it that are written, if not all. Of a repeated field, the last one is the answer.
 
@@ -57,6 +58,7 @@ class Route:
     ``present``: a field that is there even if nothing in it is filled.
     ``is_create``: the answer is 201. ``has_etag``: the answer's version is its ``etag``.
     ``copies``: the run is created from the one that ``run_spec.relation`` names, in this relation.
+    ``lines``: the RPC streams, and each message of this dotted path of its answers is a line.
     """
 
     method: str
@@ -65,6 +67,7 @@ class Route:
     about: str
     fills: Mapping[str, str]
     also: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
     listed: Listed | PageOnly | None = None
     answer: str = ""
     only: Sequence[str] = ()
@@ -75,3 +78,4 @@ class Route:
     is_create: bool = False
     has_etag: bool = False
     copies: RelationType | None = None
+    lines: str = ""

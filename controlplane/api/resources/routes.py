@@ -25,6 +25,7 @@ _RUN = "flyteidl2.workflow.RunService"
 _TASK = "flyteidl2.task.TaskService"
 _PROJECT = "flyteidl2.project.ProjectService"
 _DATA = "flyteidl2.dataproxy.DataProxyService"
+_LOG = "volary.platform.v1.LogService"
 _SETTINGS = "flyteidl2.settings.SettingsService"
 _SECRET = "flyteidl2.secret.SecretService"  # noqa: S105
 
@@ -311,6 +312,27 @@ ROUTES: Sequence[Route] = (
         rpc=f"{_DATA}/GetActionData",
         about="Get the inputs and outputs of an action.",
         fills=_ACTION_ID,
+    ),
+    Route(
+        method="GET",
+        path=_OF_ACTION + "/logs",
+        rpc=f"{_DATA}/TailLogs",
+        about=(
+            "Follow the log of an attempt, one line of JSON for each of its lines, until it is complete."
+            " After ten seconds without a line there is an empty one."
+        ),
+        fills=_ACTION_ID,
+        query={"attempt": "attempt"},
+        flag="follow",
+        lines="logs.lines",
+    ),
+    Route(
+        method="GET",
+        path=_OF_ACTION + "/logs",
+        rpc=f"{_LOG}/ReadLines",
+        about="Read lines of the log of an attempt, by default the last lines of the last attempt.",
+        fills={name: name for name in ("project", "domain", "run", "action")},
+        query={name: name for name in ("attempt", "first_line", "limit")},
     ),
     *COPIES,
     *DOMAINS,

@@ -4,7 +4,7 @@ Serves the resource API below ``/api/v1/``: finds the route, has its RPC answer,
 Runs the RPC's interceptors and method in this process, without a second HTTP call.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
@@ -22,11 +22,13 @@ from controlplane.api.resources import bodies, copies, requests
 from controlplane.api.resources.absent import explain_path, find_alternative
 from controlplane.api.resources.answers import Answer, pick, render_error, render_message
 from controlplane.api.resources.bodies import BodyRefusedError
+from controlplane.api.resources.line_streams import LineStream
 from controlplane.api.resources.paths import Found, Paths
 from controlplane.api.resources.requests import Call
 from controlplane.api.resources.route import BASE
 from controlplane.api.resources.routes import ROUTES
 from controlplane.api.server import Bound, PublicApi, method_info
+from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, RequestError, UnbuiltError
 
@@ -52,11 +54,14 @@ class ResourceApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(scope, receive)
+        if isinstance(answer, LineStream):
+            await answer.send(receive, send)
+            return
         head = {"type": "http.response.start", "status": answer.status}
         await send({**head, "headers": list(answer.headers)})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | LineStream:
         request_id: list[tuple[bytes, bytes]] = []
         try:
             found = await self._find(scope, receive)
@@ -73,6 +78,8 @@ class ResourceApi:
                 header="" if route.header is None else given[route.header.name],
                 body=b"" if route.body is None else await bodies.read(given, receive),
             )
+            if route.lines:
+                return await self._stream(scope, call, given, request_id)
             return await self._call(scope, call, given, request_id)
         except BodyRefusedError as error:
             return render_error(
@@ -111,6 +118,23 @@ class ResourceApi:
         requests.bind_page(call, part)
         return render_message(call.route, part)
 
+    async def _stream(
+        self, scope: Scope, call: Call, given: Headers, request_id: list[tuple[bytes, bytes]]
+    ) -> LineStream:
+        """Return the lines of a stream, once its first answer is there; an error has its status."""
+        bound = self._bound[call.route.rpc]
+        message = GetMessageClass(bound.method.input_type)()
+        requests.build_request(call, message)
+        context = _context(scope, bound, given)
+        method = _stream_within(call.values["org"], bound.function)
+        messages = self._interceptors.stream(bound.rpc, method)(message, context)
+        try:
+            first = await anext(messages, None)
+        finally:
+            if name := context.response_headers().get(REQUEST_ID_HEADER):
+                request_id.append(_request_id(name))
+        return LineStream(first, messages, call.route.lines, request_id)
+
 
 async def _explain(scope: Scope, receive: Receive) -> RequestError:
     """Return the error for a path without a route."""
@@ -131,11 +155,29 @@ def _within(
     """Return the method for callers of ``org`` only; to others the org does not exist."""
 
     async def answer(caller: Caller, request: Message) -> Message:
-        if org not in (OWN_ORG, caller.org):
-            raise NotFoundError("org", org[:_MAX_QUOTED], remedy=f"{OWN_ORG} is your own")
+        _require_own(org, caller)
         return await method(caller, request)
 
     return answer
+
+
+def _stream_within(
+    org: str, method: Callable[[Caller, Any], AsyncIterator[Message]]
+) -> Callable[[Caller, Any], AsyncIterator[Message]]:
+    """Return the streaming method for callers of ``org`` only."""
+
+    async def answer(caller: Caller, request: Message) -> AsyncGenerator[Message, None]:
+        _require_own(org, caller)
+        async with closing(method(caller, request)) as messages:
+            async for message in messages:
+                yield message
+
+    return answer
+
+
+def _require_own(org: str, caller: Caller) -> None:
+    if org not in (OWN_ORG, caller.org):
+        raise NotFoundError("org", org[:_MAX_QUOTED], remedy=f"{OWN_ORG} is your own")
 
 
 def _headers(scope: Scope) -> Headers:
