@@ -60,6 +60,21 @@ async def test_recovery_of_the_example_looks_up_no_price_again(
     assert phases == [ActionPhase.ACTION_PHASE_RECOVERED] * 3
 
 
+async def test_tracked_example_runs_here_and_is_shown(api: ApiClient, reader: Flyte) -> None:
+    ended = reader(
+        *("run", "--tracked", "--tracked-strict", "--name", "local-count"),
+        *("tracking.py", "main", "--words", '["one", "three"]'),
+    )
+
+    details = await api.details(action_id("local-count"))
+    assert details.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+    assert await api.outputs(details.id) == [8]
+    assert "local-count" in reader("get", "run", "local-count").text
+    actions = reader("get", "action", "local-count").text
+    assert actions.count("tracking.count") == 2, ended.text
+    assert "o0=8" in reader("get", "io", "--outputs-only", "local-count").text
+
+
 async def test_output_of_the_example_becomes_an_artifact(api: ApiClient, reader: Flyte) -> None:
     run = reader("run", "artifacts.py", "main").run
     await api.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
@@ -74,7 +89,12 @@ async def test_output_of_the_example_becomes_an_artifact(api: ApiClient, reader:
 
 
 def test_every_example_has_a_test() -> None:
-    tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py", "recovering.py"}
+    tried = {words[0] for words, _ in RESULTS} | {
+        "values.py",
+        "endless.py",
+        "recovering.py",
+        "tracking.py",
+    }
     tried |= {"artifact_trigger.py", "trigger.py"}  # in test_triggers
     tried |= {"cluster.py"}  # in tests.kube.node.examples: it needs one
     tried |= {"notifying.py"}  # in test_notifications: it needs a receiver
