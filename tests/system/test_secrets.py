@@ -17,6 +17,7 @@ from flyteidl2.core.security_pb2 import Secret
 from controlplane.embedded.connectivity import database_url_of
 from controlplane.embedded.databases import OWNER
 from shared.secrets.keyrings import make_aes_key
+from tests.running import until
 from tests.system.api_client import ApiClient
 from tests.system.commands import DOMAIN, PROJECT, Flyte
 from tests.system.stack import Stack
@@ -178,6 +179,25 @@ async def test_new_value_and_new_key_take_effect_with_the_next_attempt(
     keys.write_text(make_aes_key())
     with pytest.raises(AssertionError, match="sealed with aes:"):
         own_stack.start()
+
+
+async def test_deleted_secret_stays_with_the_attempt_that_has_it_and_fails_the_next(
+    flyte: Flyte, api: ApiClient, tmp_path: Path
+) -> None:
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    flyte("create", "secret", "fleeting", "--value", "x")
+    root = await api.start("secretive_fleeting.until", started=str(started), gate=str(gate))
+    await until(started.exists, "the task has the secret")
+    flyte("delete", "secret", "fleeting")
+    gate.touch()
+
+    details = await api.ended(root)
+
+    errors = [each.error_info.message for each in details.attempts]
+    assert len(errors) == 2  # the missing secret is final
+    assert "still True" in errors[0]
+    assert "fleeting" in errors[1]
+    assert "flyte create secret" in errors[1]
 
 
 async def test_value_is_found_nowhere_but_in_the_task(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 import flyte
@@ -15,6 +16,7 @@ plain = flyte.TaskEnvironment(
 filed = flyte.TaskEnvironment("secretive_filed", secrets=[flyte.Secret("My-Key", mount=MOUNT)])
 binary = flyte.TaskEnvironment("secretive_binary", secrets=[flyte.Secret("raw", mount=MOUNT)])
 spoiled = flyte.TaskEnvironment("secretive_spoiled", secrets=["raw"])
+fleeting = flyte.TaskEnvironment("secretive_fleeting", secrets=["fleeting"])
 absent = flyte.TaskEnvironment("secretive_absent", secrets=["nowhere-to-be-found"])
 
 
@@ -60,3 +62,13 @@ def as_spoiled_variable() -> str:
 @absent.task(retries=3)
 def without() -> str:
     return os.environ["NOWHERE_TO_BE_FOUND"]
+
+
+@fleeting.task(retries=3)
+def until(started: str, gate: str) -> None:
+    """Keep the value while its secret is deleted, and fail, so that another attempt needs it."""
+    value = os.environ["FLEETING"]
+    Path(started).touch()
+    while not Path(gate).exists():
+        time.sleep(0.05)
+    raise RuntimeError(f"still {os.environ['FLEETING'] == value}")
