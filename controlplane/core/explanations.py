@@ -332,7 +332,7 @@ def _backoff(number: int, until: datetime) -> Explanation:
     return Explanation(
         reason=Reason.BACKOFF,
         message=f"Attempt {number} starts after {until:%Y-%m-%d %H:%M:%S} UTC, "
-        "by its task's retry backoff.",
+        "by the delay between its attempts.",
     )
 
 
