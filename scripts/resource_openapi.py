@@ -70,7 +70,9 @@ class Document:
             "parameters": [*_path_parameters(path), *_query(routes), *_headers(routes)],
             "responses": self._responses(routes),
         }
-        if routes[0].body is not None:
+        if routes[0].takes_values:
+            operation["requestBody"] = {"required": True, "content": _json({"type": "object"})}
+        elif routes[0].body is not None:
             operation["requestBody"] = {
                 "required": True,
                 "content": _json(self._body(routes[0], self._methods[routes[0].rpc])),

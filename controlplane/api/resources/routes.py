@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from controlplane.api.resources import fields
 from controlplane.api.resources.copies import COPIES
 from controlplane.api.resources.domain_routes import DOMAINS
+from controlplane.api.resources.launches import LAUNCHES
 from controlplane.api.resources.route import (
     IN_DOMAIN,
     OF_RUN,
@@ -335,6 +336,7 @@ ROUTES: Sequence[Route] = (
         query={name: name for name in ("attempt", "first_line", "limit")},
     ),
     *COPIES,
+    *LAUNCHES,
     *DOMAINS,
     *TRIGGERS,
     *_settings(),

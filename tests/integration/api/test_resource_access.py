@@ -71,7 +71,7 @@ async def send(
     headers = {"authorization": f"Bearer {token}"}
     if route.header is not None:
         headers[route.header.name] = '"1"' if route.header.is_etag else "r1"
-    is_named_by_path = route.copies is not None or route.path.endswith(":run")
+    is_named_by_path = route.copies is not None or ":run" in route.path
     query = {route.flag: "true"} if route.flag else {}
     query |= {"attempt": "9"} if route.lines else {}  # there is none: a stream would not end
     body = {} if is_named_by_path else BODIES.get(route.rpc.partition("/")[2], {})
@@ -81,7 +81,7 @@ async def send(
             (BASE + route.path).format(**{**VALUES, "org": org}),
             headers=headers,
             params=query,
-            json=None if route.body is None else body,
+            json=body if route.has_body else None,
         )
 
 
