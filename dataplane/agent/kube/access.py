@@ -7,16 +7,22 @@ Inside a cluster these are files that the kubelet renews, and are read here. Kub
 """
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.errors import NoAccessError, UnreachableError
+from shared.kit.certificates import CertificateError
+from shared.kit.trust_file import TrustFile
+
+logger = logging.getLogger(__name__)
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -26,7 +32,8 @@ class Access:
     """Address, TLS settings and credentials of an API server."""
 
     address: str  # "https://host:port", and a path if there is one
-    tls: ssl.SSLContext
+    tls: Callable[[], ssl.SSLContext]
+    """The TLS settings of a connection that begins now; those that are open keep theirs."""
     credentials: Callable[[], Awaitable[Mapping[str, str]]]
     """The headers of one request; UnreachableError while they cannot be read."""
     server_name: str | None = None  # expected in its certificate; None: the address's host
@@ -45,40 +52,45 @@ def _of_pod() -> Access:
         raise NoAccessError(
             "not running in a pod (KUBERNETES_SERVICE_HOST is not set); give --kubeconfig"
         )
-    token = _AccountToken(_ACCOUNT / "token")
     try:
-        token.read()
-        tls = ssl.create_default_context(cafile=str(_ACCOUNT / "ca.crt"))
-    except (OSError, ValueError) as error:
+        account = _Account(_ACCOUNT)
+    except (OSError, ValueError, CertificateError) as error:
         raise NoAccessError(
             f"this pod has no service account token ({error}); mount one, or give --kubeconfig"
         ) from error
     address = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Access(
-        address=address, tls=tls, credentials=token.credentials, proxy=_find_proxy(address)
+        address=address,
+        tls=lambda: account.trust.context,
+        credentials=account.credentials,
+        proxy=_find_proxy(address),
     )
 
 
-class _AccountToken:
-    """A pod's token, which the kubelet renews in its file."""
+class _Account:
+    """A pod's token and the cluster's authorities, which the kubelet renews in their files."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, directory: Path) -> None:
+        """Read them; OSError, ValueError, CertificateError."""
+        self._token = directory / "token"
         self._headers: Mapping[str, str] = {}
         self._read_at = 0.0
+        self.trust = TrustFile(directory / "ca.crt")
+        self._read_token()
 
     async def credentials(self) -> Mapping[str, str]:
         if _is_old(self._read_at):
+            self.trust.reload()  # with the token, for no watch would have to be run
             try:
-                self.read()
+                self._read_token()
             except (OSError, ValueError) as error:  # it is being replaced
                 raise UnreachableError(f"the credentials cannot be read: {error}") from error
         return self._headers
 
-    def read(self) -> None:
-        token = self._path.read_text().strip()
+    def _read_token(self) -> None:
+        token = self._token.read_text().strip()
         if not token:
-            raise ValueError(f"{self._path} is empty")
+            raise ValueError(f"{self._token} is empty")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._read_at = asyncio.get_running_loop().time()
 
@@ -102,24 +114,62 @@ async def _of_kubeconfig(path: Path) -> Access:
             if _is_old(read_at):
                 read_at = asyncio.get_running_loop().time()
                 await loader.load_and_set(found)
+                tls.reload()
             settings = await found.auth_settings()
         except config.ConfigException as error:  # its file is being replaced
             raise UnreachableError(f"the credentials cannot be read: {error}") from error
         return {setting["key"]: setting["value"] for setting in settings.values()}
 
-    tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
-    if found.cert_file:
-        tls.load_cert_chain(found.cert_file, keyfile=found.key_file)
-    if not found.verify_ssl:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
+    try:
+        tls = _KubeconfigTls(found)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise NoAccessError(
+            f"kubeconfig {path} cannot be used: its certificates or key cannot be read: {error}"
+        ) from error
     return Access(
         address=found.host,
-        tls=tls,
+        tls=lambda: tls.context,
         credentials=credentials,
         server_name=found.tls_server_name,
         proxy=found.proxy or _find_proxy(found.host),
     )
+
+
+class _KubeconfigTls:
+    """TLS settings of a kubeconfig, made again when one of the files that it names has changed."""
+
+    def __init__(self, found: Any) -> None:
+        """``found``: the library's Configuration. OSError, ValueError."""
+        self._found = found
+        self._read: object = self._contents()
+        self.context = self._make()
+
+    def reload(self) -> None:
+        """Read the files again; while they cannot be used, those before stay."""
+        try:
+            contents = self._contents()
+            if contents != self._read:
+                self.context, self._read = self._make(), contents
+                logger.info("certificates of the kubeconfig reloaded")
+        except (OSError, ValueError) as error:
+            logger.error(  # noqa: TRY400 - the error's text is the whole story
+                "certificates of the kubeconfig not reloaded, those before are used",
+                extra={"error": str(error)},
+            )
+
+    def _contents(self) -> object:
+        files = (self._found.ssl_ca_cert, self._found.cert_file, self._found.key_file)
+        contents = [Path(each).read_bytes() if each else b"" for each in files]
+        return contents, self._found.verify_ssl
+
+    def _make(self) -> ssl.SSLContext:
+        tls = ssl.create_default_context(cafile=self._found.ssl_ca_cert)
+        if self._found.cert_file:
+            tls.load_cert_chain(self._found.cert_file, keyfile=self._found.key_file)
+        if not self._found.verify_ssl:
+            tls.check_hostname = False
+            tls.verify_mode = ssl.CERT_NONE
+        return tls
 
 
 def _is_old(read_at: float) -> bool:

@@ -45,7 +45,7 @@ class Transport:
         # The session does not read proxies from the environment: it would do so in two threads,
         # at each request. The number of connections is limited by CALLS_AT_ONCE and the callers.
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=access.tls),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "volary-agent"},
             proxy=access.proxy,
@@ -98,6 +98,7 @@ class Transport:
                 headers=await self._headers(request),
                 data=None if request.body is None else json.dumps(request.body).encode(),
                 timeout=waiting,
+                ssl=self._access.tls(),  # after the credentials, which may have read it again
                 server_hostname=self._access.server_name,
             )
             self.requests[*counted, answer.status] += 1

@@ -83,6 +83,23 @@ async def test_connector_with_other_ca_is_unavailable(address: str, tmp_path: Pa
         await client.close()
 
 
+async def test_connector_of_another_authority_is_trusted_once_its_ca_file_is_replaced(
+    address: str, authority: Authority, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_bytes(Authority(tmp_path / "stranger").certificate.read_bytes())
+    client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={ca_file}"))
+    try:
+        with pytest.raises(ConnectorUnavailableError):
+            await client.wait_until_reachable(timedelta(milliseconds=500))
+        ca_file.write_bytes(authority.certificate.read_bytes())
+        assert await client.list_categories() == [Category("query", 2)]
+        ca_file.unlink()  # the authorities before stay trusted
+        assert await client.list_categories() == [Category("query", 2)]
+    finally:
+        await client.close()
+
+
 async def test_connector_error_message_is_truncated(address: str, authority: Authority) -> None:
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={authority.certificate}"))
     try:

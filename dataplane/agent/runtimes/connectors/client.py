@@ -7,6 +7,7 @@ gRPC client of one connector server; every call has a timeout.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import grpc.aio
 from flyteidl2.connector import connector_pb2, service_pb2_grpc
 
 from dataplane.agent.runtimes.connectors import connector_limits
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -79,18 +82,25 @@ class Category:
 
 
 class ConnectorClient:
-    """Calls one connector server, over one channel that the first call opens."""
+    """
+    Calls one connector server, over one channel that the first call opens.
+
+    Another one is opened when the CA file has changed; calls under way end on the one before.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._channel: grpc.aio.Channel | None = None
+        self._roots: bytes | None = None  # of that channel
+        self._replaced: list[grpc.aio.Channel] = []
 
     def __repr__(self) -> str:
         return f"<ConnectorClient {self.endpoint}>"
 
     async def close(self) -> None:
-        if self._channel is not None:
-            await self._channel.close()
+        for channel in (*self._replaced, self._channel):
+            if channel is not None:
+                await channel.close()
 
     async def wait_until_reachable(self, within: timedelta = connector_limits.DIAL_TIMEOUT) -> None:
         """Wait until the channel is ready; ConnectorUnavailableError after ``within``."""
@@ -132,8 +142,20 @@ class ConnectorClient:
         await self._call("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
 
     def _open(self) -> grpc.aio.Channel:
+        if self._channel is not None and self.endpoint.ca_file is None:
+            return self._channel
+        try:
+            roots = _read_roots(self.endpoint)
+        except ConnectorSettingError as error:
+            if self._channel is None:
+                raise
+            logger.warning("authorities not reloaded", extra={"error": str(error)})
+            return self._channel
+        if self._channel is not None and roots != self._roots:
+            self._replaced.append(self._channel)
+            self._channel = None
         if self._channel is None:
-            self._channel = _open_channel(self.endpoint)
+            self._channel, self._roots = _open_channel(self.endpoint, roots), roots
         return self._channel
 
     @property
@@ -156,17 +178,20 @@ class ConnectorClient:
             raise ConnectorRefusedError(message) from error
 
 
-def _open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
+def _read_roots(endpoint: Endpoint) -> bytes | None:
+    if not endpoint.secure or endpoint.ca_file is None:
+        return None
+    try:
+        return endpoint.ca_file.read_bytes()
+    except OSError as error:
+        raise ConnectorSettingError(
+            f"the CA file {endpoint.ca_file} of the connector at {endpoint} cannot be read; "
+            "correct the agent's setting for connectors"
+        ) from error
+
+
+def _open_channel(endpoint: Endpoint, roots: bytes | None) -> grpc.aio.Channel:
     if not endpoint.secure:
         return grpc.aio.insecure_channel(endpoint.address, options=_OPTIONS)
-    roots = None
-    if endpoint.ca_file is not None:
-        try:
-            roots = endpoint.ca_file.read_bytes()
-        except OSError as error:
-            raise ConnectorSettingError(
-                f"the CA file {endpoint.ca_file} of the connector at {endpoint} cannot be read; "
-                "correct the agent's setting for connectors"
-            ) from error
     credentials = grpc.ssl_channel_credentials(root_certificates=roots)
     return grpc.aio.secure_channel(endpoint.address, credentials, options=_OPTIONS)
