@@ -1,5 +1,6 @@
 """A real browser: Debian's Chromium, driven by Playwright."""
 
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +10,16 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
+from tests.axe import find_violations
+
 _OPTIONS = [
     "--no-sandbox",  # tests run as root
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 ]
+HOME = re.compile(r"^https?://[^/]+/(orgs|v2(/.*)?)$")
+"""Where a login leads to: the console if it is built, or the page of orgs."""
 _WIDTHS = {"wide": 900, "narrow": 320}
 
 
@@ -37,7 +42,11 @@ class Person:
         await button.or_(link).first.click()
 
     async def picture(self, name: str) -> None:
-        """Photograph the page in both themes and two widths; nothing may be cut off."""
+        """
+        Photograph the page in both themes and two widths.
+
+        Nothing may be cut off, and axe may find nothing in either theme.
+        """
         size = self.page.viewport_size
         for width, pixels in _WIDTHS.items():
             await self.page.set_viewport_size({"width": pixels, "height": 700})
@@ -52,6 +61,8 @@ class Person:
                 await self.page.screenshot(
                     path=self.pictures / f"{name}-{width}-{scheme}.png", full_page=True
                 )
+                violations = await find_violations(self.page)
+                assert not violations, f"{name}, {width}, {scheme}: {violations}"
         if size is not None:
             await self.page.set_viewport_size(size)
 

@@ -29,7 +29,8 @@ NO_ORG = OrgName("")
 
 LOGIN, START, CALLBACK, LOGOUT = "/login", "/login/start", "/login/callback", "/logout"
 ORGS, SESSIONS = "/orgs", "/sessions"
-HOME = ORGS
+HOME = "/"
+"""Leads to the console if it is built, else to the page of orgs; both lead to a login first."""
 
 _PATH = re.compile(r"/(?![/\\])[\x21\x24-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]*")
 _MAX_PATH = 2_000

@@ -14,7 +14,7 @@ from playwright.async_api import Page, expect
 
 from controlplane.web.console import is_built
 from scripts.sdk_exits import require_success
-from tests.browsers import chromium, person_at
+from tests.browsers import HOME, chromium, person_at
 from tests.integration.cli.world import Person, finish, read_until
 from tests.programs import free_ports
 from tests.running import until
@@ -40,7 +40,7 @@ async def page(up: volary.VolaryUp, tmp_path: Path) -> AsyncIterator[Page]:
         await person.page.goto(owner_link(up))
         await person.page.wait_for_url("**/join")
         await person.press("Log in by this link")
-        await person.page.wait_for_url("**/orgs")
+        await person.page.wait_for_url(HOME)
         yield person.page
 
 

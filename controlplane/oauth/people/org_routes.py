@@ -78,7 +78,7 @@ class OrgRoutes:
         ]
 
     async def _home(self, _request: Request) -> Response:
-        return RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(ORGS, HTTPStatus.SEE_OTHER)
 
     async def _show(self, request: Request) -> Response:
         """Show the person's orgs, those that they may join, and a form for a new one."""

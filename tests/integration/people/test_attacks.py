@@ -206,12 +206,12 @@ async def test_form_token_of_another_session_is_refused(
 async def test_login_never_leads_to_another_host(
     browser: BrowserForTests, server: OidcProviderForTests, provider: Provider, going: str
 ) -> None:
-    assert parse_return_path(going) == "/orgs"
+    assert parse_return_path(going) == "/"
     address = await browser.begin_login(provider, going)
     page = await browser.ours.get(await server.log_in(browser.theirs, address, "ada"))
-    assert 'content="0;url=/orgs"' in page.text
+    assert 'content="0;url=/"' in page.text
     again = await browser.ours.get("/login", params={"next": going})
-    assert again.headers["location"] == "/orgs"
+    assert again.headers["location"] == "/"
 
 
 @pytest.mark.parametrize(

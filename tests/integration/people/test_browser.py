@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.ids import OrgName
-from tests.browsers import chromium, person_at
+from tests.browsers import HOME, chromium, person_at
 from tests.integration.oauth.world import CALLBACK, parameters
 from tests.integration.replicas.world import context
 from tests.programs import Program, free_ports
@@ -42,7 +43,9 @@ class Installation:
     database: DatabaseForTest
     key: bytes
 
-    async def add_org(self, org: str, provider: OidcProviderForTests, domain: str) -> str:
+    async def add_org(
+        self, org: str, provider: OidcProviderForTests, domain: str, name: str = "single sign-on"
+    ) -> str:
         """Create an org with its provider, as an operator does; return its owner link."""
         database, clock = open_database(self.database.url), SystemClock()
         caller = Caller(
@@ -57,7 +60,7 @@ class Installation:
             await IdentityProviders(database, sealer, clock, allow_http=True).create(
                 caller,
                 ProviderSettings(
-                    name=f"{org} single sign-on",
+                    name=f"{org} {name}",
                     issuer=provider.issuer,
                     client_id=provider.client_id,
                     scopes=("openid", "email", "profile", "groups", "offline_access"),
@@ -150,6 +153,7 @@ async def test_people_of_two_orgs_log_in_and_see_only_their_own(
             await person.picture("device")
             await person.press("Continue")
             assert "No device waits" in await person.page.inner_text("main")
+            await person.picture("device-unknown")
 
         await eve.page.goto(f"{url}/orgs")
         text = await eve.page.inner_text("body")
@@ -168,7 +172,59 @@ async def test_people_of_two_orgs_log_in_and_see_only_their_own(
         await ada.page.wait_for_url(f"{provider_of['acme'].issuer}/session/end**")
         assert ada.errors_at(url) == []
         assert eve.errors_at(url) == []
-    assert len(list(pictures.glob("*-narrow-dark.png"))) == 5
+    assert len(list(pictures.glob("*-narrow-dark.png"))) == 6
+
+
+async def test_login_pages_can_be_used_by_everyone(
+    installation: Installation, browser: Browser, tmp_path: Path
+) -> None:
+    """Pages that a person sees on the way, and where a login fails: axe finds nothing in them."""
+    url, pictures = installation.url, tmp_path / "pictures"
+    callback = [f"{url}/login/callback"]
+    with (
+        oidc_provider.running(tmp_path, name="first", redirect_uris=callback) as first,
+        oidc_provider.running(tmp_path, name="second", redirect_uris=callback) as second,
+    ):
+        await installation.add_org("acme", first, "acme.example")
+        link = await installation.add_org("acme", second, "acme.example", "partners")
+        async with person_at(browser, pictures) as person, httpx.AsyncClient() as device:
+            for name, path in {
+                "error-invitation": "/join?invitation=unknown",
+                "error-callback": "/login/callback?code=x&state=unknown",
+                "error-start": f"/login/start?provider={uuid4()}",
+            }.items():
+                await person.page.goto(url + path)
+                await person.picture(name)
+
+            await person.page.goto(f"{url}/login")
+            for account, shown in {"nobody@else.example": "unknown", "acme": "choice"}.items():
+                await person.page.get_by_label("Org or e-mail address").fill(account)
+                await person.press("Continue")
+                await person.picture(f"providers-{shown}")
+            assert "acme partners" in await person.page.inner_text("main")
+
+            await person.page.goto(link)
+            await person.press("Log in by this link")
+            await person.page.wait_for_url(HOME)
+            await person.page.goto(f"{url}/orgs")
+            await person.page.get_by_label("Name").fill("second")
+            await person.press("Create")
+            await person.page.wait_for_url(HOME)
+            await person.page.goto(f"{url}/orgs")
+            assert "second" in await person.page.inner_text("main")
+            await person.picture("org-switcher")
+
+            await person.page.goto(f"{url}/oauth2/authorize?client_id=unknown")
+            await person.picture("error-program")
+            for decision in ("Allow", "Deny"):
+                begun = await device.post(f"{url}/oauth2/device", data={"client_id": "flyte"})
+                await person.page.goto(f"{url}/device?user_code={begun.json()['user_code']}")
+                await person.press("Continue")
+                await person.picture("device-consent")
+                await person.press(decision)
+                await person.picture(f"device-{decision}")
+            assert person.errors_at(url) == []
+    assert len(list(pictures.glob("*-narrow-dark.png"))) == 10
 
 
 async def test_owner_allows_a_program_and_it_gets_its_code(
@@ -182,7 +238,7 @@ async def test_owner_allows_a_program_and_it_gets_its_code(
             await owner.page.wait_for_url("**/join")
             await owner.picture("join")
             await owner.press("Log in by this link")
-            await owner.page.wait_for_url("**/orgs")
+            await owner.page.wait_for_url(HOME)
 
             query = "&".join(f"{name}={value}" for name, value in parameters().items())
             await owner.page.goto(f"{installation.url}/oauth2/authorize?{query}")
@@ -201,7 +257,7 @@ async def test_page_cannot_be_framed_and_forms_of_other_sites_are_refused(
     async with person_at(browser, tmp_path) as owner:
         await owner.page.goto(link)
         await owner.press("Log in by this link")
-        await owner.page.wait_for_url("**/orgs")
+        await owner.page.wait_for_url(HOME)
         evil = f"""
             <iframe src="{installation.url}/orgs"></iframe>
             <form method="post" action="{installation.url}/orgs">

@@ -1,5 +1,6 @@
 """An operator's one-time link lets an owner in without an identity provider."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -10,7 +11,7 @@ from controlplane.core.identity import NewInvitation, subject_of_user
 from shared.model.ids import OrgName
 from tests.factories import ORG
 from tests.fakes.clock import FakeClock
-from tests.integration.people.world import BrowserForTests, World
+from tests.integration.people.world import PUBLIC_URL, BrowserForTests, World
 
 
 async def test_owner_link_logs_in_an_owner_without_a_provider(
@@ -26,6 +27,16 @@ async def test_owner_link_logs_in_an_owner_without_a_provider(
     assert "acme · owner" in home.text
     assert await world.emails() == {f"Owner of {ORG}": "owner"}
     assert (await world.audited())[-2:] == ["member.join", "session.start"]
+
+
+async def test_owner_link_leads_to_the_root_where_the_console_is_if_it_is_built(
+    world: World, browser: BrowserForTests
+) -> None:
+    page = await browser.open(await world.owner_link())
+    [token] = re.findall(r'name="csrf_token" value="(\w+)"', page.text)
+    form = {"csrf_token": token, "decision": "owner"}
+    answer = await browser.ours.post("/join", data=form, headers={"origin": PUBLIC_URL})
+    assert 'content="0;url=/"' in answer.text
 
 
 async def test_owner_link_works_once(world: World, browser: BrowserForTests) -> None:

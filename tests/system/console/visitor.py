@@ -18,17 +18,12 @@ from playwright.async_api import (
 )
 
 from benchmarks import stack as benchmarked
+from tests.axe import find_violations
 from tests.system.commands import DOMAIN, PROJECT
 from tests.system.stack import Stack
 
-AXE = Path(__file__).parents[3] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 WITHIN = 60_000  # milliseconds; only a hang takes so long
 _SIZES = {"wide": 1280, "narrow": 320}
-_CHECK = """async () => {
-  const found = await axe.run({iframes: false});
-  return found.violations.map((each) =>
-    each.id + ': ' + each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(' | '));
-}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +76,7 @@ class Visitor:
                 await self.page.screenshot(path=self.pictures / f"{name}-{width}-{theme}.png")
                 if width == "wide":
                     found += [
-                        f"{name}, {theme}: {each}" for each in await self.page.evaluate(_CHECK)
+                        f"{name}, {theme}: {each}" for each in await find_violations(self.page)
                     ]
             cut = await self.page.evaluate(
                 "[document.documentElement, document.querySelector('main')]"
@@ -113,8 +108,6 @@ async def visit(
         ignore_https_errors=ignore_https_errors,
     )
     try:
-        # Not by a <script> element, which the console's policy forbids.
-        await context.add_init_script(path=AXE)
         page = await context.new_page()
         visitor = Visitor(page, context, url, pictures)
 

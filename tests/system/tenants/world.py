@@ -27,7 +27,7 @@ from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.ids import OrgName
 from shared.secrets.keyrings import make_aes_key
-from tests.browsers import Person
+from tests.browsers import HOME, Person
 from tests.integration.replicas.world import context
 from tests.kube.certificates import Authority
 from tests.programs import Program, free_ports
@@ -347,7 +347,7 @@ async def log_in(person: Person, installation: Installation, tenant: Tenant) -> 
     await page.get_by_label("Org or e-mail address").fill(tenant.org)
     await person.press("Continue")
     await tenant.provider.log_in_at(page, tenant.account)
-    await page.wait_for_url(f"{installation.url}/orgs")
+    await page.wait_for_url(HOME)
 
 
 class OpenedAddresses:
