@@ -23,6 +23,7 @@ from controlplane.authn.login_settings import AuthMode
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
+from controlplane.history_loops import make_history_loops
 from controlplane.http_port import make_http
 from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.enrolment_service import Enrolling
@@ -38,7 +39,6 @@ from controlplane.loops.cache_waiters import CacheWaiters
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.deliveries import DeliveryLoop
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
@@ -313,9 +313,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(loop_database, clock, every=timedelta(seconds=1))
     retention = Retention(settings, loop_database, blobs, clock)
-    pending_reasons = PendingReasonRecorder(
-        loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
-    )
+    history = make_history_loops(loop_database, clock)
     cache_waiters = CacheWaiters(
         loop_database,
         feeds.reservations,
@@ -360,7 +358,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(cascades.run(), name="cascades")
                 servers.create_task(timeouts.run(), name="timeouts")
                 servers.create_task(retention.run(), name="retention")
-                servers.create_task(pending_reasons.run(), name="pending reasons")
+                servers.create_task(history.run(), name="history")
                 servers.create_task(cache_waiters.run(), name="cache waiters")
                 servers.create_task(org_upkeep.run(), name="orgs")
                 servers.create_task(stale_calls.run(), name="stale calls")

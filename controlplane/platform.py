@@ -55,6 +55,7 @@ from controlplane.usecases.identity.users import Users
 from controlplane.usecases.log_lines import LogLines
 from controlplane.usecases.named_notifications import NamedNotifications
 from controlplane.usecases.notifications import Notifications
+from controlplane.usecases.queue_history import QueueHistoryReader
 from controlplane.usecases.queue_shares import QueueShareReader
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.run_analysis import RunAnalysis
@@ -138,7 +139,11 @@ def make_platform(
             orgs, deletion or OrgDeletion(database, clock), invitations, users
         ),
         "PoolService": PoolService(clusters),
-        "QueueService": QueueService(Queues(database, clock), QueueShareReader(database, clock)),
+        "QueueService": QueueService(
+            Queues(database, clock),
+            QueueShareReader(database, clock),
+            QueueHistoryReader(database, clock),
+        ),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "RunService": RunService(

@@ -219,6 +219,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListClusters": Permission.CLUSTER_READ,
         "WatchClusters": Permission.CLUSTER_READ,
         "ListLeasedAttempts": Permission.CLUSTER_READ,  # shows those that the caller may read
+        "ListClusterSessions": Permission.CLUSTER_READ,
         "UpdateCluster": Permission.CLUSTER_WRITE,
         "DrainCluster": Permission.CLUSTER_WRITE,
         "WatchDrain": Permission.CLUSTER_READ,  # to stop attempts at the deadline: cluster:write
@@ -312,6 +313,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetQueue": Permission.QUEUE_READ,
         "ListQueues": Permission.QUEUE_READ,
         "GetQueueShares": Permission.QUEUE_READ,  # shows runs that the caller may read
+        "GetQueueHistory": Permission.QUEUE_READ,
         "CreateQueue": Permission.QUEUE_WRITE,
         "UpdateQueue": Permission.QUEUE_WRITE,
         "DeleteQueue": Permission.QUEUE_WRITE,

@@ -112,6 +112,30 @@ class PoolStatus:
     queues: int
 
 
+class SessionEnd(StrEnum):
+    """Ways in which sessions of agents end."""
+
+    UNKNOWN = "unknown"  # read from a row that a later release wrote
+    CLOSED = "closed"  # its stream ended
+    SUPERSEDED = "superseded"  # the next one began first: its replica or its connection was lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastSession:
+    """A session of a cluster's agent, which may still be open."""
+
+    epoch: int
+    agent_id: str
+    instance_id: str
+    software: str
+    serial: str  # of the agent's certificate; "": it had none
+    opened_at: datetime
+    ended_at: datetime | None = None  # of one that was superseded: its last heartbeat
+    ended_because: SessionEnd | None = None
+    certificate_until: datetime | None = None  # None: it had none, or it is forgotten
+    certificate_revoked: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedAttempt:
     """An attempt that is leased to a cluster."""

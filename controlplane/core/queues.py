@@ -1,6 +1,8 @@
 """Queues: route actions to pools of clusters and limit their concurrency and depth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from controlplane.core.errors import InvalidError
 
@@ -82,6 +84,25 @@ class QueueStatus:
     leased: int
     runs: int  # leased root actions
     clusters: int  # in its pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueBucket:
+    """The most work that a queue had in a part of the time."""
+
+    began_at: datetime
+    waiting: int
+    assigned: int
+    waited: timedelta  # the action that had waited longest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHistory:
+    """A queue's work over time, in equal buckets of which those without work are left out."""
+
+    since: datetime
+    until: datetime
+    buckets: Sequence[QueueBucket]
 
 
 @dataclass(frozen=True, slots=True)

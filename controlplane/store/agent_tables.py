@@ -1,11 +1,12 @@
 """
-Defines the tables of agents' identity: authorities, enrolments, certificates.
+Defines the tables of agents' identity, authorities, enrolments, certificates, and of their sessions.
 
 An authority signs for all orgs: ``agent_authorities`` is for the role ``volary_fleet`` alone. Join
 tokens and certificates are found by digest before the org is known, by the same role.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKeyConstraint,
@@ -81,4 +82,21 @@ agent_certificates = Table(
     ),
     Index("agent_certificates_by_fingerprint", "fingerprint", unique=True),
     Index(None, "org", "enrolment_id"),
+)
+
+# The latest sessions of each cluster (store.agents.sessions has the limit).
+agent_sessions = Table(
+    "agent_sessions",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("cluster", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    text_column("agent_id"),
+    text_column("instance_id"),
+    text_column("software"),
+    text_column("serial"),  # of the agent's certificate
+    at("opened_at"),
+    at("ended_at", nullable=True),  # of one that was superseded: its last heartbeat
+    text_column("ended_because"),
+    ForeignKeyConstraint(["org", "cluster"], ["clusters.org", "clusters.cluster"]),
 )

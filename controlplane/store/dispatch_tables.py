@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -185,6 +186,19 @@ queues = Table(
     Column("action_concurrency", Integer, nullable=False, server_default="0"),
     _at("created_at"),
     Column("version", BigInteger, nullable=False, server_default="1"),  # grows with each change
+)
+
+# Counts of each queue with work, once a minute, for a week; the queue need not exist any more.
+queue_samples = Table(
+    "queue_samples",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("waiting", Integer, nullable=False),
+    Column("assigned", Integer, nullable=False),
+    Column("waited", Interval, nullable=False),  # of the action that waits longest
+    Index(None, "at"),
 )
 
 # Calls forwarded to the replica that has the agent's stream, and their replies. Unlogged: if

@@ -160,7 +160,9 @@ class AgentSessions:
             if serial:
                 refusal = await admit(tx, self._clock, cluster.name, serial, agent.instance_id)
             if refusal is None:
-                epoch = await clusters.open_agent_session(tx, cluster.name, agent, now)
+                epoch = await clusters.open_agent_session(
+                    tx, cluster.name, agent, now, serial=serial
+                )
                 # Assignments sent on the old stream and not accepted: requeue them.
                 if await dispatches.return_unaccepted(tx, cluster.name, now):
                     await notify_own_work(tx)
@@ -171,7 +173,9 @@ class AgentSessions:
     async def close(self, session: AgentSessionRef) -> None:
         """Mark the session as closed."""
         async with self._database.for_org(session.cluster.org) as tx:
-            await clusters.close_agent_session(tx, session.cluster.name, session.epoch)
+            await clusters.close_agent_session(
+                tx, session.cluster.name, session.epoch, self._clock.now()
+            )
 
     async def reconcile_inventory(
         self, session: AgentSessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]

@@ -13,12 +13,14 @@ from controlplane.core.clusters import (
     ClusterStatus,
     Emptying,
     LeasedAttempt,
+    PastSession,
     PoolStatus,
 )
 from controlplane.core.errors import ConflictError, InvalidError, NotFoundError
 from controlplane.core.identity import require_version
 from controlplane.core.lists import MAX_LIMIT
 from controlplane.core.names import parse_pool
+from controlplane.store.agents.sessions import list_sessions
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import drains
 from controlplane.store.dispatch.dispatches import return_unaccepted
@@ -35,6 +37,7 @@ GRACE = timedelta(minutes=2)
 
 _MOST_NAMED = 20  # names in an error
 _WATCH_PAGE = 200
+_LATEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,21 @@ class Clusters:
             )
         ]
         return shown, str(page[-1][0]) if len(found) > limit else ""
+
+    async def list_sessions(
+        self, caller: Caller, name: ClusterName, *, limit: int = MAX_LIMIT, after: str = ""
+    ) -> tuple[Sequence[PastSession], str]:
+        """
+        List a cluster's latest sessions, the latest first, and the token of the next page.
+
+        NotFoundError, InvalidError (a token that is none).
+        """
+        caller.require(Permission.CLUSTER_READ)
+        before = _LATEST if not after else _parse_epoch(after)
+        async with self._database.for_org(caller.org) as tx:
+            await _get(tx, name)
+            found = await list_sessions(tx, name, before=before, most=limit + 1)
+        return found[:limit], str(found[limit - 1].epoch) if len(found) > limit else ""
 
     async def watch(self, caller: Caller) -> AsyncIterator[ClusterChanges]:
         """Yield all clusters, page by page, and then what has changed, every WATCH_INTERVAL."""
@@ -267,6 +285,12 @@ def _parse_after(token: str) -> UUID | None:
         return UUID(token) if token else None
     except ValueError as error:
         raise InvalidError("page_token: is not of this list; start at the first page") from error
+
+
+def _parse_epoch(token: str) -> int:
+    if not (token.isascii() and token.isdigit() and len(token) < len(str(_LATEST))):
+        raise InvalidError("page_token: is not of this list; start at the first page")
+    return int(token)
 
 
 async def _lock(tx: OrgTx, name: ClusterName) -> ClusterStatus:

@@ -19,6 +19,7 @@ import { Light, Loaded } from "../parts/states";
 import { type Column, Table } from "../parts/Table";
 import { useMay } from "../shell/session";
 import { runPath, usePath } from "../shell/url";
+import { Sessions } from "./clusters/Sessions";
 import { ClusterState } from "./clusters/State";
 
 const clusters = client(ClusterService);
@@ -106,6 +107,8 @@ export default function ClusterPage() {
             </div>
             <h2>What it holds</h2>
             <Held name={name} />
+            <h2>Sessions</h2>
+            <Sessions name={name} />
           </div>
         )}
       </Loaded>

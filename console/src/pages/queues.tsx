@@ -9,6 +9,7 @@ import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
 import { useMay } from "../shell/session";
+import { History } from "./queues/History";
 
 const queues = client(QueueService);
 
@@ -36,66 +37,69 @@ export default function Queues() {
       lede="Each sends its actions to a pool of clusters, by priority and within its limits. Actions that name no queue are in the default one, which has no limits."
       actions={add}
     >
-      <List
-        label="Queues"
-        list={list}
-        keyOf={(queue) => queue.name}
-        empty={
-          <Empty title="Only the default queue">
-            <p>
-              It takes all actions, without limits. Create a queue to give some work a pool, a
-              priority or a limit.
-            </p>
-            {add && <p className="actions">{add}</p>}
-          </Empty>
-        }
-        columns={[
-          { name: "Queue", cell: (queue) => <strong>{queue.name}</strong> },
-          { name: "Pool", cell: (queue) => queue.pool || "default" },
-          { name: "Priority", align: "right", cell: (queue) => queue.priority },
-          {
-            name: "Waiting",
-            align: "right",
-            cell: (queue) => limit(queue.load?.waiting, queue.depth),
-          },
-          {
-            name: "Actions",
-            align: "right",
-            cell: (queue) => limit(queue.load?.actions, queue.actionConcurrency),
-          },
-          {
-            name: "Runs",
-            align: "right",
-            cell: (queue) => limit(queue.load?.runs, queue.runConcurrency),
-          },
-          { name: "Clusters", align: "right", cell: (queue) => clustersOf(queue) },
-          {
-            name: "Change",
-            hidden: true,
-            shown: canWrite,
-            cell: (queue) => (
-              <span className="tags">
-                <button
-                  type="button"
-                  className="small"
-                  aria-label={`Edit ${queue.name}`}
-                  onClick={() => setEditing(queue)}
-                >
-                  Edit
-                </button>
-                <button
-                  type="button"
-                  className="small"
-                  aria-label={`Delete ${queue.name}`}
-                  onClick={() => setDeleting(queue)}
-                >
-                  Delete
-                </button>
-              </span>
-            ),
-          },
-        ]}
-      />
+      <div className="stack">
+        <List
+          label="Queues"
+          list={list}
+          keyOf={(queue) => queue.name}
+          empty={
+            <Empty title="Only the default queue">
+              <p>
+                It takes all actions, without limits. Create a queue to give some work a pool, a
+                priority or a limit.
+              </p>
+              {add && <p className="actions">{add}</p>}
+            </Empty>
+          }
+          columns={[
+            { name: "Queue", cell: (queue) => <strong>{queue.name}</strong> },
+            { name: "Pool", cell: (queue) => queue.pool || "default" },
+            { name: "Priority", align: "right", cell: (queue) => queue.priority },
+            {
+              name: "Waiting",
+              align: "right",
+              cell: (queue) => limit(queue.load?.waiting, queue.depth),
+            },
+            {
+              name: "Actions",
+              align: "right",
+              cell: (queue) => limit(queue.load?.actions, queue.actionConcurrency),
+            },
+            {
+              name: "Runs",
+              align: "right",
+              cell: (queue) => limit(queue.load?.runs, queue.runConcurrency),
+            },
+            { name: "Clusters", align: "right", cell: (queue) => clustersOf(queue) },
+            {
+              name: "Change",
+              hidden: true,
+              shown: canWrite,
+              cell: (queue) => (
+                <span className="tags">
+                  <button
+                    type="button"
+                    className="small"
+                    aria-label={`Edit ${queue.name}`}
+                    onClick={() => setEditing(queue)}
+                  >
+                    Edit
+                  </button>
+                  <button
+                    type="button"
+                    className="small"
+                    aria-label={`Delete ${queue.name}`}
+                    onClick={() => setDeleting(queue)}
+                  >
+                    Delete
+                  </button>
+                </span>
+              ),
+            },
+          ]}
+        />
+        <History names={list.rows ?? []} />
+      </div>
       {editing !== undefined && <Edit queue={editing} onClose={() => setEditing(undefined)} />}
       {deleting !== undefined && <Delete queue={deleting} onClose={() => setDeleting(undefined)} />}
     </Page>

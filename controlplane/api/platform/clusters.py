@@ -10,7 +10,13 @@ from controlplane.api.platform.conventions import (
     render_time,
 )
 from controlplane.core.callers import Caller
-from controlplane.core.clusters import Attestation, ClusterChange, ClusterStatus, LeasedAttempt
+from controlplane.core.clusters import (
+    Attestation,
+    ClusterChange,
+    ClusterStatus,
+    LeasedAttempt,
+    PastSession,
+)
 from controlplane.core.errors import InvalidError
 from controlplane.core.names import parse_cluster
 from controlplane.usecases.clusters import Clusters, Draining
@@ -63,6 +69,20 @@ class ClusterService:
         )
         return pb.ListLeasedAttemptsResponse(
             attempts=map(_render_leased, found), next_page_token=call.next_token(after)
+        )
+
+    async def list_cluster_sessions(
+        self, caller: Caller, request: pb.ListClusterSessionsRequest
+    ) -> pb.ListClusterSessionsResponse:
+        call = ListCall(caller, request)
+        found, after = await self._clusters.list_sessions(
+            caller,
+            parse_cluster(request.cluster),
+            limit=call.listing.limit,
+            after=call.listing.token,
+        )
+        return pb.ListClusterSessionsResponse(
+            sessions=map(_render_session, found), next_page_token=call.next_token(after)
         )
 
     async def update_cluster(
@@ -198,6 +218,21 @@ def _render_leased(leased: LeasedAttempt) -> pb.LeasedAttempt:
         leased_at=render_time(leased.leased_at),
         accepted_at=render_time(leased.accepted_at),
         stop_reason=leased.stop_reason or "",
+    )
+
+
+def _render_session(session: PastSession) -> pb.ClusterSession:
+    return pb.ClusterSession(
+        epoch=session.epoch,
+        opened_at=render_time(session.opened_at),
+        ended_at=render_time(session.ended_at),
+        ended_because="" if session.ended_because is None else session.ended_because.value,
+        agent_id=session.agent_id,
+        instance_id=session.instance_id,
+        software=session.software,
+        certificate=session.serial,
+        certificate_expires_at=render_time(session.certificate_until),
+        certificate_revoked=session.certificate_revoked,
     )
 
 

@@ -1,8 +1,16 @@
 """QueueService: queues, with their pool, priority and limits."""
 
-from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version, render_time
+from controlplane.api.platform.conventions import (
+    ListCall,
+    parse_mask,
+    parse_time,
+    parse_version,
+    render_duration,
+    render_time,
+)
 from controlplane.core.callers import Caller
 from controlplane.core.queues import QueueChange, QueueStatus
+from controlplane.usecases.queue_history import QueueHistoryReader
 from controlplane.usecases.queue_shares import ExplainedShare, QueueShareReader
 from controlplane.usecases.queues import Queues
 from shared.idl.platform.v1 import queue_pb2 as pb
@@ -13,9 +21,12 @@ _SETTINGS = ("pool", "priority", "depth", "run_concurrency", "action_concurrency
 
 
 class QueueService:
-    def __init__(self, queues: Queues, shares: QueueShareReader) -> None:
+    def __init__(
+        self, queues: Queues, shares: QueueShareReader, history: QueueHistoryReader
+    ) -> None:
         self._queues = queues
         self._shares = shares
+        self._history = history
 
     async def get_queue(self, caller: Caller, request: pb.GetQueueRequest) -> pb.GetQueueResponse:
         return pb.GetQueueResponse(queue=_render(await self._queues.get(caller, request.name)))
@@ -39,6 +50,30 @@ class QueueService:
         )
         return pb.GetQueueSharesResponse(
             shares=map(_render_share, found.runs), complete=found.is_complete
+        )
+
+    async def get_queue_history(
+        self, caller: Caller, request: pb.GetQueueHistoryRequest
+    ) -> pb.GetQueueHistoryResponse:
+        found = await self._history.read(
+            caller,
+            request.queue,
+            since=parse_time(request.since, "since") if request.HasField("since") else None,
+            until=parse_time(request.until, "until") if request.HasField("until") else None,
+            buckets=request.buckets,
+        )
+        return pb.GetQueueHistoryResponse(
+            since=render_time(found.since),
+            until=render_time(found.until),
+            buckets=[
+                pb.QueueBucket(
+                    began_at=render_time(each.began_at),
+                    waiting=each.waiting,
+                    assigned=each.assigned,
+                    waited=render_duration(each.waited),
+                )
+                for each in found.buckets
+            ],
         )
 
     async def create_queue(

@@ -12,7 +12,8 @@ from datetime import datetime
 from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
+from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec, PastSession
+from controlplane.store.agents.sessions import add_session, end_session
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, not_deleted, statement
 from shared.model.ids import ClusterName, OrgName
@@ -39,14 +40,15 @@ ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
 """)
 
 _OPEN_SESSION = statement("""
-UPDATE clusters
-SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
+UPDATE clusters c
+SET epoch = c.epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
     protocol = :protocol, capabilities = :capabilities, counted_at = NULL,
     secrets_key = :secrets_key,
     connected = true, connected_at = :now, seen_at = :now,
     seen_served = (SELECT served FROM control_clock)
-WHERE org = :org AND cluster = :cluster
-RETURNING epoch
+FROM (SELECT * FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE) b
+WHERE c.org = b.org AND c.cluster = b.cluster
+RETURNING c.epoch, b.seen_at AS seen_before
 """).bindparams(bindparam("capabilities", type_=JSONB))
 
 # FOR SHARE: transactions of one session run concurrently, but none concurrently with the opening
@@ -199,8 +201,14 @@ async def open_agent_session(
     cluster: ClusterName,
     agent: AgentInfo,
     now: datetime,
+    *,
+    serial: str = "",
 ) -> int:
-    """Take the next epoch; from now on every older session of the cluster is superseded."""
+    """
+    Take the next epoch; from now on every older session of the cluster is superseded.
+
+    ``serial``: of the agent's certificate.
+    """
     rows = await tx.rows(
         _OPEN_SESSION,
         {
@@ -215,6 +223,15 @@ async def open_agent_session(
         },
     )
     epoch: int = rows[0].epoch
+    session = PastSession(
+        epoch=epoch,
+        agent_id=agent.agent_id,
+        instance_id=agent.instance_id,
+        software=agent.software,
+        serial=serial,
+        opened_at=now,
+    )
+    await add_session(tx, cluster, session, seen_at=rows[0].seen_before)
     return epoch
 
 
@@ -266,9 +283,10 @@ async def record_heartbeats(
     return {(ClusterName(row.cluster), row.epoch): _parse_spec(row) for row in rows}
 
 
-async def close_agent_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
+async def close_agent_session(tx: OrgTx, cluster: ClusterName, epoch: int, now: datetime) -> None:
     """Record that the session has ended, unless a newer one was opened."""
     await tx.execute(_CLOSED, {"cluster": cluster, "epoch": epoch})
+    await end_session(tx, cluster, epoch, now)
 
 
 def _parse_spec(row: Row[tuple[object, ...]]) -> ClusterSpec:

@@ -69,6 +69,9 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ClusterService/GetCluster": lambda _: cluster_pb2.GetClusterRequest(name=CLUSTER),
     "ClusterService/ListClusters": lambda _: cluster_pb2.ListClustersRequest(),
     "ClusterService/WatchClusters": lambda _: cluster_pb2.WatchClustersRequest(),
+    "ClusterService/ListClusterSessions": lambda _: cluster_pb2.ListClusterSessionsRequest(
+        cluster=CLUSTER
+    ),
     "ClusterService/ListLeasedAttempts": lambda _: cluster_pb2.ListLeasedAttemptsRequest(
         cluster=CLUSTER
     ),
@@ -224,6 +227,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "OrgService/DeleteOrg": lambda _: org_pb2.DeleteOrgRequest(name=ORG),
     "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
     "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),
+    "QueueService/GetQueueHistory": lambda _: queue_pb2.GetQueueHistoryRequest(),
     "QueueService/GetQueueShares": lambda _: queue_pb2.GetQueueSharesRequest(),
     "QueueService/ListQueues": lambda _: queue_pb2.ListQueuesRequest(),
     "QueueService/CreateQueue": lambda _: queue_pb2.CreateQueueRequest(queue={"name": "gpu"}),

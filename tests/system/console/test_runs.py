@@ -58,6 +58,9 @@ async def test_console_launches_a_task_says_why_it_waits_and_aborts_it(
     await visitor.field("Pool of clusters").fill("empty")
     await visitor.button("Save").click()
     await expect(visitor.row(queue)).to_contain_text("none: its work waits", timeout=WITHIN)
+    history = visitor.page.get_by_role("region", name="Work over time")
+    await history.get_by_label("Queue").select_option(queue)
+    await expect(history).to_contain_text("It had no work in this time.", timeout=WITHIN)
 
     await visitor.open(project_path("launch?task=values.echo"))
     await visitor.field("text").fill("<img src=x onerror=alert(1)>")

@@ -135,6 +135,48 @@ class ListLeasedAttemptsResponse(_message.Message):
     next_page_token: str
     def __init__(self, attempts: _Optional[_Iterable[_Union[LeasedAttempt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListClusterSessionsRequest(_message.Message):
+    __slots__ = ("cluster", "page_size", "page_token")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    page_size: int
+    page_token: str
+    def __init__(self, cluster: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListClusterSessionsResponse(_message.Message):
+    __slots__ = ("sessions", "next_page_token")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[ClusterSession]
+    next_page_token: str
+    def __init__(self, sessions: _Optional[_Iterable[_Union[ClusterSession, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ClusterSession(_message.Message):
+    __slots__ = ("epoch", "opened_at", "ended_at", "ended_because", "agent_id", "instance_id", "software", "certificate", "certificate_expires_at", "certificate_revoked")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_REVOKED_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    opened_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    ended_because: str
+    agent_id: str
+    instance_id: str
+    software: str
+    certificate: str
+    certificate_expires_at: _timestamp_pb2.Timestamp
+    certificate_revoked: bool
+    def __init__(self, epoch: _Optional[int] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_because: _Optional[str] = ..., agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., software: _Optional[str] = ..., certificate: _Optional[str] = ..., certificate_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_revoked: _Optional[bool] = ...) -> None: ...
+
 class UpdateClusterRequest(_message.Message):
     __slots__ = ("cluster", "update_mask")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]

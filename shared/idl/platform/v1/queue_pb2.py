@@ -22,47 +22,54 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"shared/idl/platform/v1/queue.proto\x12\x12volary.platform.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0frun_concurrency\x18\x05 \x01(\x05\x12\x1a\n\x12\x61\x63tion_concurrency\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12+\n\x04load\x18\x08 \x01(\x0b\x32\x1d.volary.platform.v1.QueueLoad\"M\n\tQueueLoad\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x63tions\x18\x02 \x01(\x05\x12\x0c\n\x04runs\x18\x03 \x01(\x05\x12\x10\n\x08\x63lusters\x18\x04 \x01(\x05\"\x1f\n\x0fGetQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\":\n\x11ListQueuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.volary.platform.v1.Queue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x15GetQueueSharesRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"Z\n\x16GetQueueSharesResponse\x12.\n\x06shares\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.QueueShare\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\xc8\x01\n\nQueueShare\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x10\n\x08\x61ssigned\x18\x05 \x01(\x03\x12\x15\n\roldest_action\x18\x06 \x01(\t\x12\x31\n\rwaiting_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\">\n\x12\x43reateQueueRequest\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"?\n\x13\x43reateQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"\x86\x01\n\x12UpdateQueueRequest\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"?\n\x13UpdateQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"D\n\x12\x44\x65leteQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07move_to\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_move_to\"\x15\n\x13\x44\x65leteQueueResponse2\xcb\x04\n\x0cQueueService\x12U\n\x08GetQueue\x12#.volary.platform.v1.GetQueueRequest\x1a$.volary.platform.v1.GetQueueResponse\x12[\n\nListQueues\x12%.volary.platform.v1.ListQueuesRequest\x1a&.volary.platform.v1.ListQueuesResponse\x12g\n\x0eGetQueueShares\x12).volary.platform.v1.GetQueueSharesRequest\x1a*.volary.platform.v1.GetQueueSharesResponse\x12^\n\x0b\x43reateQueue\x12&.volary.platform.v1.CreateQueueRequest\x1a\'.volary.platform.v1.CreateQueueResponse\x12^\n\x0bUpdateQueue\x12&.volary.platform.v1.UpdateQueueRequest\x1a\'.volary.platform.v1.UpdateQueueResponse\x12^\n\x0b\x44\x65leteQueue\x12&.volary.platform.v1.DeleteQueueRequest\x1a\'.volary.platform.v1.DeleteQueueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"shared/idl/platform/v1/queue.proto\x12\x12volary.platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0frun_concurrency\x18\x05 \x01(\x05\x12\x1a\n\x12\x61\x63tion_concurrency\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12+\n\x04load\x18\x08 \x01(\x0b\x32\x1d.volary.platform.v1.QueueLoad\"M\n\tQueueLoad\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x63tions\x18\x02 \x01(\x05\x12\x0c\n\x04runs\x18\x03 \x01(\x05\x12\x10\n\x08\x63lusters\x18\x04 \x01(\x05\"\x1f\n\x0fGetQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\":\n\x11ListQueuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.volary.platform.v1.Queue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x15GetQueueSharesRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"Z\n\x16GetQueueSharesResponse\x12.\n\x06shares\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.QueueShare\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\xc8\x01\n\nQueueShare\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x10\n\x08\x61ssigned\x18\x05 \x01(\x03\x12\x15\n\roldest_action\x18\x06 \x01(\t\x12\x31\n\rwaiting_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\"\x8e\x01\n\x16GetQueueHistoryRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62uckets\x18\x04 \x01(\x05\"\xa1\x01\n\x17GetQueueHistoryResponse\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\x1f.volary.platform.v1.QueueBucket\"\x89\x01\n\x0bQueueBucket\x12,\n\x08\x62\x65gan_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12\x10\n\x08\x61ssigned\x18\x03 \x01(\x05\x12)\n\x06waited\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x12\x43reateQueueRequest\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"?\n\x13\x43reateQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"\x86\x01\n\x12UpdateQueueRequest\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"?\n\x13UpdateQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Queue\"D\n\x12\x44\x65leteQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07move_to\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_move_to\"\x15\n\x13\x44\x65leteQueueResponse2\xb7\x05\n\x0cQueueService\x12U\n\x08GetQueue\x12#.volary.platform.v1.GetQueueRequest\x1a$.volary.platform.v1.GetQueueResponse\x12[\n\nListQueues\x12%.volary.platform.v1.ListQueuesRequest\x1a&.volary.platform.v1.ListQueuesResponse\x12g\n\x0eGetQueueShares\x12).volary.platform.v1.GetQueueSharesRequest\x1a*.volary.platform.v1.GetQueueSharesResponse\x12j\n\x0fGetQueueHistory\x12*.volary.platform.v1.GetQueueHistoryRequest\x1a+.volary.platform.v1.GetQueueHistoryResponse\x12^\n\x0b\x43reateQueue\x12&.volary.platform.v1.CreateQueueRequest\x1a\'.volary.platform.v1.CreateQueueResponse\x12^\n\x0bUpdateQueue\x12&.volary.platform.v1.UpdateQueueRequest\x1a\'.volary.platform.v1.UpdateQueueResponse\x12^\n\x0b\x44\x65leteQueue\x12&.volary.platform.v1.DeleteQueueRequest\x1a\'.volary.platform.v1.DeleteQueueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUEUE']._serialized_start=126
-  _globals['_QUEUE']._serialized_end=309
-  _globals['_QUEUELOAD']._serialized_start=311
-  _globals['_QUEUELOAD']._serialized_end=388
-  _globals['_GETQUEUEREQUEST']._serialized_start=390
-  _globals['_GETQUEUEREQUEST']._serialized_end=421
-  _globals['_GETQUEUERESPONSE']._serialized_start=423
-  _globals['_GETQUEUERESPONSE']._serialized_end=483
-  _globals['_LISTQUEUESREQUEST']._serialized_start=485
-  _globals['_LISTQUEUESREQUEST']._serialized_end=543
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=545
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=633
-  _globals['_GETQUEUESHARESREQUEST']._serialized_start=635
-  _globals['_GETQUEUESHARESREQUEST']._serialized_end=688
-  _globals['_GETQUEUESHARESRESPONSE']._serialized_start=690
-  _globals['_GETQUEUESHARESRESPONSE']._serialized_end=780
-  _globals['_QUEUESHARE']._serialized_start=783
-  _globals['_QUEUESHARE']._serialized_end=983
-  _globals['_CREATEQUEUEREQUEST']._serialized_start=985
-  _globals['_CREATEQUEUEREQUEST']._serialized_end=1047
-  _globals['_CREATEQUEUERESPONSE']._serialized_start=1049
-  _globals['_CREATEQUEUERESPONSE']._serialized_end=1112
-  _globals['_UPDATEQUEUEREQUEST']._serialized_start=1115
-  _globals['_UPDATEQUEUEREQUEST']._serialized_end=1249
-  _globals['_UPDATEQUEUERESPONSE']._serialized_start=1251
-  _globals['_UPDATEQUEUERESPONSE']._serialized_end=1314
-  _globals['_DELETEQUEUEREQUEST']._serialized_start=1316
-  _globals['_DELETEQUEUEREQUEST']._serialized_end=1384
-  _globals['_DELETEQUEUERESPONSE']._serialized_start=1386
-  _globals['_DELETEQUEUERESPONSE']._serialized_end=1407
-  _globals['_QUEUESERVICE']._serialized_start=1410
-  _globals['_QUEUESERVICE']._serialized_end=1997
+  _globals['_QUEUE']._serialized_start=158
+  _globals['_QUEUE']._serialized_end=341
+  _globals['_QUEUELOAD']._serialized_start=343
+  _globals['_QUEUELOAD']._serialized_end=420
+  _globals['_GETQUEUEREQUEST']._serialized_start=422
+  _globals['_GETQUEUEREQUEST']._serialized_end=453
+  _globals['_GETQUEUERESPONSE']._serialized_start=455
+  _globals['_GETQUEUERESPONSE']._serialized_end=515
+  _globals['_LISTQUEUESREQUEST']._serialized_start=517
+  _globals['_LISTQUEUESREQUEST']._serialized_end=575
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=577
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=665
+  _globals['_GETQUEUESHARESREQUEST']._serialized_start=667
+  _globals['_GETQUEUESHARESREQUEST']._serialized_end=720
+  _globals['_GETQUEUESHARESRESPONSE']._serialized_start=722
+  _globals['_GETQUEUESHARESRESPONSE']._serialized_end=812
+  _globals['_QUEUESHARE']._serialized_start=815
+  _globals['_QUEUESHARE']._serialized_end=1015
+  _globals['_GETQUEUEHISTORYREQUEST']._serialized_start=1018
+  _globals['_GETQUEUEHISTORYREQUEST']._serialized_end=1160
+  _globals['_GETQUEUEHISTORYRESPONSE']._serialized_start=1163
+  _globals['_GETQUEUEHISTORYRESPONSE']._serialized_end=1324
+  _globals['_QUEUEBUCKET']._serialized_start=1327
+  _globals['_QUEUEBUCKET']._serialized_end=1464
+  _globals['_CREATEQUEUEREQUEST']._serialized_start=1466
+  _globals['_CREATEQUEUEREQUEST']._serialized_end=1528
+  _globals['_CREATEQUEUERESPONSE']._serialized_start=1530
+  _globals['_CREATEQUEUERESPONSE']._serialized_end=1593
+  _globals['_UPDATEQUEUEREQUEST']._serialized_start=1596
+  _globals['_UPDATEQUEUEREQUEST']._serialized_end=1730
+  _globals['_UPDATEQUEUERESPONSE']._serialized_start=1732
+  _globals['_UPDATEQUEUERESPONSE']._serialized_end=1795
+  _globals['_DELETEQUEUEREQUEST']._serialized_start=1797
+  _globals['_DELETEQUEUEREQUEST']._serialized_end=1865
+  _globals['_DELETEQUEUERESPONSE']._serialized_start=1867
+  _globals['_DELETEQUEUERESPONSE']._serialized_end=1888
+  _globals['_QUEUESERVICE']._serialized_start=1891
+  _globals['_QUEUESERVICE']._serialized_end=2586
 # @@protoc_insertion_point(module_scope)
