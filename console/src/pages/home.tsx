@@ -4,14 +4,15 @@ import { Filter_Function } from "../gen/flyteidl2/common/list_pb";
 import type { Run } from "../gen/flyteidl2/workflow/run_definition_pb";
 import { ClusterService } from "../gen/shared/idl/platform/v1/cluster_pb";
 import { msOf } from "../model/time";
-import { Ago, Command, Name, Phase, To, Took } from "../parts/basics";
+import { Ago, Name, Phase, To, Took } from "../parts/basics";
 import { Page } from "../parts/Page";
-import { Empty, Loaded } from "../parts/states";
+import { Loaded } from "../parts/states";
 import { Table } from "../parts/Table";
 import { usePreferences } from "../shell/preferences";
 import { useMay, useProjects } from "../shell/session";
-import { type Place, placePath, runPath } from "../shell/url";
+import { type Place, runPath } from "../shell/url";
 import { ClusterState } from "./clusters/State";
+import { FirstSteps } from "./home/FirstSteps";
 
 const clusters = client(ClusterService);
 
@@ -25,9 +26,10 @@ export default function Home() {
   return (
     <Page title="Home" lede={place && `${place.project} / ${place.domain}`}>
       {place === undefined ? (
-        <Loaded query={projects}>{() => <Empty title="No project yet" />}</Loaded>
+        <Loaded query={projects}>{() => <FirstSteps place={undefined} run={undefined} />}</Loaded>
       ) : (
         <div className="stack">
+          <First place={place} />
           <div className="split">
             <Section
               place={place}
@@ -43,7 +45,6 @@ export default function Home() {
             />
           </div>
           <Clusters />
-          <First place={place} />
         </div>
       )}
     </Page>
@@ -163,20 +164,8 @@ function Clusters() {
   );
 }
 
-/** The way to a first run, until there is one. */
+/** The first steps, until there is a second run. */
 function First({ place }: { place: Place }) {
-  const query = useRunsIn(place, [], 1);
-  if (query.data === undefined || query.data.length > 0) return null;
-  const insecure = location.protocol === "http:" ? " --insecure" : "";
-  return (
-    <Empty title="Your first run">
-      <p>1. Tell the command line where this is:</p>
-      <Command>{`flyte create config --endpoint ${location.host}${insecure} --project ${place.project} --domain ${place.domain}`}</Command>
-      <p>2. Run a workflow:</p>
-      <Command>{"flyte run examples/hello.py main --name you"}</Command>
-      <p>
-        3. See it here, by itself, or among <To to={placePath(place)}>all runs</To>.
-      </p>
-    </Empty>
-  );
+  const { data } = useRunsIn(place, [], 2);
+  return data === undefined || data.length > 1 ? null : <FirstSteps place={place} run={data[0]} />;
 }

@@ -45,6 +45,8 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from shared.kit.secrets import SecretText, new_secret
 from shared.model.ids import OrgName
 
+_CONSOLE = "/v2"
+
 
 class OrgRoutes:
     def __init__(
@@ -114,6 +116,7 @@ class OrgRoutes:
                 )
                 for each in mine
             )
+            body += f'<p><a href="{_CONSOLE}">Go to the console</a></p>' if session.org else ""
         if joinable:
             body += "<h2>Open to your e-mail domain</h2>"
             body += rows(

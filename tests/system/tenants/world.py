@@ -96,11 +96,16 @@ class Installation:
         }
 
     async def start(
-        self, tenant: Tenant, *command: str, stderr: int = asyncio.subprocess.STDOUT, **more: str
+        self,
+        tenant: Tenant,
+        *command: str,
+        stderr: int = asyncio.subprocess.STDOUT,
+        place: Path = ROOT,
+        **more: str,
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *command,
-            cwd=ROOT,
+            cwd=place,
             env=self.environment(tenant, **more),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -110,7 +115,7 @@ class Installation:
     async def volary(self, tenant: Tenant, *arguments: str, **more: str) -> str:
         """Run ``volary`` as the tenant, and return what it prints; it must succeed."""
         process = await self.start(
-            tenant, *VOLARY, *arguments, stderr=asyncio.subprocess.PIPE, **more
+            tenant, *VOLARY, *arguments, stderr=asyncio.subprocess.PIPE, place=ROOT, **more
         )
         return await finish(process)
 

@@ -131,6 +131,14 @@ resource "helm_release" "agent" {
           "Waiting for its agent. This changes by itself as soon as the agent connects."
         )}
       </p>
+      {isHere && (
+        <>
+          <p>Its doctor says whether it may do all that tasks need, and reaches their storage:</p>
+          <Command>
+            kubectl --namespace volary exec deploy/volary-agent -- volary-agent doctor
+          </Command>
+        </>
+      )}
     </div>
   );
 }
