@@ -42,6 +42,10 @@ _STRUCT: Mapping[str, Json] = {
     "google.protobuf.DoubleValue": {"type": "number"},
     "google.protobuf.StringValue": {"type": "string"},
 }
+_VALUES: Json = {
+    "type": "object",
+    "properties": {"inputs": {"type": "object"}, "outputs": {"type": "object"}},
+}
 _ABOUT = """\
 Projects, tasks, runs, actions, settings and secrets over plain HTTP and JSON. `-` as the org is the \
 org of the credential. The rules that all calls share (filters, pages, errors) are in \
@@ -110,7 +114,9 @@ class Document:
                 answer = _type_of(answer.fields_by_name[route.answer])
             described: Json = {"description": "The answer."}
             status = "201" if route.is_create else "200" if answer.fields else "204"
-            if route.lines:
+            if route.renders_values:
+                described["content"] = _json(_VALUES)
+            elif route.lines:
                 described["content"] = {"application/x-ndjson": {"schema": self._line(route)}}
             elif status != "204":
                 described["content"] = _json(self._answer(route, answer))
@@ -118,12 +124,8 @@ class Document:
                 described["headers"] = {
                     "etag": {"description": "The version.", "schema": {"type": "string"}}
                 }
-            described["content"] = {
-                **found.get(status, {}).get("content", {}),
-                **described.get("content", {}),
-            }
-            if not described["content"]:
-                del described["content"]
+            if content := _merge(found.get(status, {}), described):
+                described["content"] = content
             found[status] = described
         for refusal in REFUSALS:
             found[str(refusal)] = {"$ref": "#/components/responses/Error"}
@@ -213,6 +215,16 @@ class Document:
         name = enum.full_name.removeprefix(_PACKAGE)
         self.schemas[name] = {"type": "string", "enum": [value.name for value in enum.values]}
         return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _merge(earlier: Json, later: Json) -> Json:
+    """Return the content of two answers of one status: each type's schemas, or any of them."""
+    merged: Json = dict(earlier.get("content", {}))
+    for kind, each in later.get("content", {}).items():
+        known = merged.get(kind, each)
+        schemas = [known["schema"], each["schema"]]
+        merged[kind] = each if known == each else {"schema": {"anyOf": schemas}}
+    return merged
 
 
 def _type_of(field: FieldDescriptor) -> Descriptor:

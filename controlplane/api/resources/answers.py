@@ -46,6 +46,8 @@ class Answer:
 def render_message(route: Route, part: Any) -> Answer:
     """Write a message as protobuf JSON: 201 if it was created, 204 if it has no fields."""
     headers = [_JSON]
+    if route.renders_values:
+        return Answer(200, part.value, headers)
     if route.has_etag and part.version:
         headers.append((b"etag", f'"{part.version}"'.encode()))
     if route.is_create:

@@ -58,6 +58,7 @@ class Route:
     ``present``: a field that is there even if nothing in it is filled.
     ``is_create``: the answer is 201. ``has_etag``: the answer's version is its ``etag``.
     ``copies``: the run is created from the one that ``run_spec.relation`` names, in this relation.
+    ``renders_values``: the answer is an object with inputs and outputs as plain values.
     ``takes_values``: the body is an object with the task's inputs.
     ``lines``: the RPC streams, and each message of this dotted path of its answers is a line.
     """
@@ -79,6 +80,7 @@ class Route:
     is_create: bool = False
     has_etag: bool = False
     copies: RelationType | None = None
+    renders_values: bool = False
     takes_values: bool = False
     lines: str = ""
 

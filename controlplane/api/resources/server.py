@@ -18,7 +18,7 @@ from controlplane.api import headers
 from controlplane.api.errors import answer_for
 from controlplane.api.headers import BadHeaderError
 from controlplane.api.interceptors import REQUEST_ID_HEADER
-from controlplane.api.resources import bodies, copies, launches, requests
+from controlplane.api.resources import bodies, copies, data_values, launches, requests
 from controlplane.api.resources.absent import explain_path, find_alternative
 from controlplane.api.resources.answers import Answer, pick, render_error, render_message
 from controlplane.api.resources.bodies import BodyRefusedError
@@ -107,6 +107,8 @@ class ResourceApi:
         if call.route.copies is not None:
             copies.prepare(message, call.route.copies)
             function = copies.copying(self._bound)
+        elif call.route.renders_values:
+            function = data_values.reading_values(self._bound)
         elif call.route.takes_values:
             function = launches.launching(self._bound, call.body)
         context = _context(scope, bound, given)

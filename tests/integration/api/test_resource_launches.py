@@ -60,6 +60,25 @@ async def test_task_is_started_with_plain_values_and_its_defaults(
 
 
 @pytest.mark.usefixtures("task")
+async def test_data_of_a_run_are_read_as_the_values_that_started_it(
+    api: ApiUnderTest, http: httpx.AsyncClient
+) -> None:
+    body = {"count": 3, "when": WHEN, "sizes": [1, 2.5], "name": "Grö\u00dfe"}
+    started = await http.post(PATH, json=body)
+    run = started.json()["action"]["id"]["run"]["name"]
+
+    data = f"{BASE}/runs/{run}/actions/a0/data"
+    answer = await http.get(data, params={"values": "true"})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"inputs": {**body, "when": WHEN}, "outputs": {}}
+    assert "literals" in (await http.get(data)).json()["inputs"]
+    again = await http.post(PATH, json=answer.json()["inputs"])
+    other = again.json()["action"]["id"]["run"]["name"]
+    assert await given(api, other) == await given(api, run)
+
+
+@pytest.mark.usefixtures("task")
 async def test_requests_with_one_key_start_one_run(
     api: ApiUnderTest, http: httpx.AsyncClient
 ) -> None:

@@ -11,6 +11,7 @@ from controlplane.api.convert.launch_forms.forms import (
     make_form,
     make_form_of_task,
     read_form,
+    render_values,
 )
 
-__all__ = ["convert_values", "make_form", "make_form_of_task", "read_form"]
+__all__ = ["convert_values", "make_form", "make_form_of_task", "read_form", "render_values"]

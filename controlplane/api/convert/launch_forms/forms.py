@@ -9,7 +9,7 @@ task. Properties of a Struct have no order, so ``propertyOrder`` has it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flyteidl2.core.interface_pb2 import Variable, VariableMap
+from flyteidl2.core.interface_pb2 import Variable, VariableEntry, VariableMap
 from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.task.common_pb2 import NamedLiteral
@@ -103,6 +103,17 @@ def convert_values(variables: VariableMap, values: Struct) -> Sequence[NamedLite
         else:
             raise InvalidError(f"{name}: is missing")
     return literals
+
+
+def render_values(
+    variables: Sequence[VariableEntry], literals: Sequence[NamedLiteral]
+) -> Mapping[str, Any]:
+    """Return the literals as JSON values by name; InvalidError for what has no JSON form."""
+    types = {each.key: each.value.type for each in variables}
+    return {
+        each.name: render_value(types.get(each.name, LiteralType()), each.value, each.name)
+        for each in literals
+    }
 
 
 def make_schema(type_: LiteralType, path: str, depth: int = 0) -> dict[str, Any]:
