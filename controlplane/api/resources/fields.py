@@ -100,8 +100,13 @@ RUNS = ListFields(
         "execution_updated_at": ListField("updated_at"),
         "workflow.name": ListField("task_name"),
         "workflow.version": ListField("task_version"),
+        "launch_plan.name": ListField("trigger_name"),
+        "trigger.name": ListField("trigger_name"),
+        "trigger.task": ListField("trigger_task_name"),
+        "trigger.revision": ListField("trigger_revision"),
         **_OF_ACTIONS,
         **_same("project", "domain", "run_name", "run_source", "created_by"),
+        **_same("relation_type", "related_to"),
     },
     has_labels=True,
 )

@@ -45,6 +45,7 @@ _FIELDS: Mapping[str, Field] = {
     "relation_type": numbers(runs.c.relation, _relation),
     "related_to": text_field(runs.c.related_to),
     "trigger_name": text_field(runs.c.trigger_name),
+    "trigger_task_name": text_field(runs.c.trigger_task),
     "trigger_revision": numbers(runs.c.trigger_revision),
     "created_by": text_field(runs.c.created_by),
     "created_by_subject": text_field(runs.c.created_by),

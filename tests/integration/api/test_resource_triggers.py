@@ -91,6 +91,28 @@ async def test_run_of_a_trigger_is_started_once_by_its_key(
     assert "none" in said(missing, 404)
 
 
+async def test_runs_are_filtered_by_their_trigger_and_by_what_they_were_made_from(
+    api: ApiUnderTest, http: httpx.AsyncClient
+) -> None:
+    await api.tasks.deploy_task(deploy())
+    await api.triggers.deploy_trigger(plain_trigger())
+    await http.post(f"{TRIGGER}:run", headers={"idempotency-key": "fired"})
+    await api.runs.create_run(create_run())
+    await http.post(f"{BASE}/runs/r1:rerun", headers={"idempotency-key": "again"})
+
+    for filters, expected in (
+        ("eq(trigger.name,nightly)", ["fired"]),
+        ("eq(launch_plan.name,nightly)+eq(trigger.task,env.main)", ["fired"]),
+        ("eq(trigger.task,other.main)", []),
+        ("gte(trigger.revision,1)", ["fired"]),
+        ("eq(relation_type,RERUN)", ["again"]),
+        ("eq(related_to,r1)", ["again"]),
+    ):
+        listed = (await http.get(f"{BASE}/runs", params={"filters": filters})).json()
+        names = [each["action"]["id"]["run"]["name"] for each in listed.get("runs", [])]
+        assert names == expected, filters
+
+
 async def test_run_is_rerun_with_its_inputs_and_recovered_by_force(
     api: ApiUnderTest, http: httpx.AsyncClient
 ) -> None:
