@@ -222,6 +222,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListClusterSessions": Permission.CLUSTER_READ,
         "UpdateCluster": Permission.CLUSTER_WRITE,
         "DrainCluster": Permission.CLUSTER_WRITE,
+        "DeleteCluster": Permission.CLUSTER_WRITE,
         "WatchDrain": Permission.CLUSTER_READ,  # to stop attempts at the deadline: cluster:write
     },
     "volary.platform.v1.EmailDomainService": {

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
 from controlplane.cli.enrolments import COMMANDS
 from controlplane.cli.operations import Duration
 from controlplane.cli.tables import render_fields, span, table
@@ -172,6 +172,17 @@ def drain(
     if deadline is not None and "attestation" not in found:
         click.echo(f"Error: {name} is not empty after {span(deadline)}.", err=True)
         raise SystemExit(NOT_EMPTY)
+
+
+@cluster.command()
+@_NAME
+@yes
+@with_platform
+def delete(platform: Platform, name: str) -> None:
+    """Delete a cluster that is empty, with its agent's certificates and join tokens."""
+    platform.confirm(f"The agent of {name} is refused from then on. Delete the cluster?")
+    answer = platform.call("ClusterService/DeleteCluster", name=name)
+    platform.answer(answer, [f"{name} is deleted; its agent is refused."])
 
 
 def _watch(

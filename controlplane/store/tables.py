@@ -84,6 +84,8 @@ orgs = Table(
     _text("created_by"),
     Column("version", BigInteger, nullable=False, server_default="1"),
     Column("requires_own_provider", Boolean, nullable=False, server_default="false"),
+    # The highest epoch of a cluster of the org that was deleted; new ones begin there.
+    Column("deleted_cluster_epoch", BigInteger, nullable=False, server_default="0"),
     # Deleted orgs (core.deleted_orgs). The row stays: the name is not given again.
     _at("deleted_at", nullable=True),
     _text("deleted_by"),

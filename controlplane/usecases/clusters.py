@@ -1,4 +1,4 @@
-"""Use cases of clusters and pools: list, cordon, uncordon, drain, and move to a pool."""
+"""Use cases of clusters and pools: list, cordon, uncordon, drain, delete, and move to a pool."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,14 +16,22 @@ from controlplane.core.clusters import (
     PastSession,
     PoolStatus,
 )
-from controlplane.core.errors import ConflictError, InvalidError, NotFoundError
+from controlplane.core.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    NotReadyError,
+)
 from controlplane.core.identity import require_version
 from controlplane.core.lists import MAX_LIMIT
 from controlplane.core.names import parse_pool
-from controlplane.store.agents.sessions import list_sessions
+from controlplane.store.agents import enrolments
+from controlplane.store.agents.sessions import delete_sessions, list_sessions
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import drains
 from controlplane.store.dispatch.dispatches import return_unaccepted
+from controlplane.store.notify.changes import notify_cluster
+from controlplane.store.resources import clusters
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import ClusterName
@@ -241,6 +249,31 @@ class Clusters:
             )
         log.info("cluster drain stops attempts", extra={"cluster": name, "by": caller.subject})
         return found
+
+    async def delete(self, caller: Caller, name: ClusterName, version: int | None = None) -> None:
+        """
+        Delete a cluster without attempts, with its agent's certificates and join tokens.
+
+        A live session of its agent ends at once, on any replica. NotFoundError, ConflictError (a
+        stale ``version``), NotReadyError (attempts are leased to it).
+        """
+        caller.require(Permission.CLUSTER_WRITE)
+        async with self._database.for_org(caller.org) as tx:
+            await clusters.lock_cluster(tx, name)
+            found = await _get(tx, name)
+            require_version(f"cluster {name}", found.version, version)
+            if found.leased:
+                count = "an attempt" if found.leased == 1 else f"{found.leased} attempts"
+                raise NotReadyError(
+                    f"cluster {name} has {count}; drain it first with `volary cluster drain {name} "
+                    "--wait`"
+                )
+            await enrolments.delete_enrolments(tx, name)
+            await delete_sessions(tx, name)
+            await clusters.delete_cluster(tx, name)
+            await notify_cluster(tx, name)
+            await record(tx, self._clock, caller, "cluster.delete", f"cluster:{name}")
+        log.info("cluster deleted", extra={"cluster": name, "by": caller.subject})
 
     async def watch_drain(
         self,

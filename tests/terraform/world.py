@@ -4,7 +4,8 @@ import asyncio
 import base64
 import secrets
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.system.tenants.world import Installation
 from tests.terraform.cli import Terraform
 
 HEADER = 'terraform {\n  required_providers { volary = { source = "volary/volary" } }\n}\n'
+_HANG_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Org:
     def post(self, rpc: str, request: Mapping[str, Any]) -> httpx.Response:
         full = rpc if "." in rpc else f"volary.platform.v1.{rpc}"
         trust = ssl.create_default_context(cafile=str(self.installation.authority))
-        _, client, secret, _ = base64.b64decode(self.api_key).decode().rsplit(":", 3)
+        _, client, secret, _ = base64.b64decode(self.api_key).decode().split(":")
         with httpx.Client(base_url=self.installation.url, verify=trust) as http:
             granted = http.post(
                 "/oauth2/token",
@@ -85,6 +87,12 @@ class Org:
             automationSpec=json_format.MessageToDict(cron("0 * * * *")),
         )
 
+    def wait_until(self, fact: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + _HANG_SECONDS
+        while not fact():
+            assert time.monotonic() < until, f"{what}: not in time"
+            time.sleep(0.1)
+
     def resource(self, address: str) -> dict[str, Any]:
         return self.terraform.resources()[address]
 
@@ -95,6 +103,7 @@ def make_org(installation: Installation, terraform: Terraform, home: Path) -> Or
     key = asyncio.run(_make_key(installation, OrgName(name), OWNER))
     environment = {
         "VOLARY_API_KEY": key,
+        "VOLARY_URL": installation.url,
         "VOLARY_CA_FILE": str(installation.authority),
         **terraform.environment,
     }
@@ -135,5 +144,6 @@ async def _make_key(installation: Installation, org: OrgName, role: str) -> str:
     finally:
         await database.close()
     assert created.secret is not None
-    parts = (installation.host, created.key.client_id, created.secret.reveal(), org)
+    host = installation.host.partition(":")[0]  # the SDK's form has no port
+    parts = (host, created.key.client_id, created.secret.reveal(), org)
     return base64.b64encode(":".join(parts).encode()).decode()

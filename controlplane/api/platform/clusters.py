@@ -124,6 +124,14 @@ class ClusterService:
         async for found in watched:
             yield pb.WatchDrainResponse(drain=_render_drain(found))
 
+    async def delete_cluster(
+        self, caller: Caller, request: pb.DeleteClusterRequest
+    ) -> pb.DeleteClusterResponse:
+        await self._clusters.delete(
+            caller, parse_cluster(request.name), parse_version(request.version)
+        )
+        return pb.DeleteClusterResponse()
+
 
 class PoolService:
     def __init__(self, clusters: Clusters) -> None:

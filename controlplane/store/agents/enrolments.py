@@ -55,6 +55,13 @@ async def find_enrolment(tx: OrgTx, enrolment: UUID) -> Enrolment | None:
     return None if row is None else _parse(row)
 
 
+async def delete_enrolments(tx: OrgTx, cluster: ClusterName) -> None:
+    """Delete a cluster's enrolments with their certificates, whatever their state."""
+    await tx.connection.execute(
+        delete(table).where(table.c.org == tx.org, table.c.cluster == cluster)
+    )
+
+
 async def list_enrolments(tx: OrgTx, cluster: ClusterName | None = None) -> Sequence[Enrolment]:
     """List enrolments that have not ended, of a cluster or of all, oldest first."""
     query = select(table).where(table.c.org == tx.org, table.c.ended_at.is_(None))

@@ -39,6 +39,8 @@ WHERE s.org = :org AND s.cluster = :cluster AND s.epoch < :before
 ORDER BY s.org, s.cluster, s.epoch DESC LIMIT :most
 """)
 
+_DELETE = statement("DELETE FROM agent_sessions WHERE org = :org AND cluster = :cluster")
+
 
 async def add_session(
     tx: OrgTx,
@@ -97,3 +99,8 @@ async def list_sessions(
         )
         for row in rows
     ]
+
+
+async def delete_sessions(tx: OrgTx, cluster: ClusterName) -> None:
+    """Delete a cluster's history, when the cluster is deleted."""
+    await tx.execute(_DELETE, {"cluster": cluster})

@@ -34,8 +34,8 @@ _SAVE_ORG = statement(
 _ORGS = text("SELECT org FROM orgs ORDER BY org LIMIT 1000")
 
 _SAVE = statement("""
-INSERT INTO clusters (org, cluster, token_digest, created_at)
-VALUES (:org, :cluster, :digest, :now)
+INSERT INTO clusters (org, cluster, token_digest, epoch, created_at)
+SELECT :org, :cluster, :digest, o.deleted_cluster_epoch, :now FROM orgs o WHERE o.org = :org FOR SHARE
 ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
 """)
 
@@ -85,9 +85,18 @@ RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.
 """)
 
 _CREATE = statement("""
-INSERT INTO clusters (org, cluster, pool, token_digest, created_at)
-VALUES (:org, :cluster, :pool, :digest, :now) ON CONFLICT DO NOTHING RETURNING cluster
+INSERT INTO clusters (org, cluster, pool, token_digest, epoch, created_at)
+SELECT :org, :cluster, :pool, :digest, o.deleted_cluster_epoch, :now FROM orgs o WHERE o.org = :org FOR SHARE
+ON CONFLICT DO NOTHING RETURNING cluster
 """)
+
+# A later cluster of the same name begins above the epoch of any that was deleted, so that a session
+# of that one, on a replica that was cut off meanwhile, stays superseded.
+_KEEP_EPOCH = statement("""
+UPDATE orgs o SET deleted_cluster_epoch = GREATEST(o.deleted_cluster_epoch, c.epoch)
+FROM clusters c WHERE o.org = :org AND c.org = o.org AND c.cluster = :cluster
+""")
+_DELETE = statement("DELETE FROM clusters WHERE org = :org AND cluster = :cluster")
 
 _COUNT = statement("SELECT count(*) AS number FROM clusters WHERE org = :org")
 
@@ -166,6 +175,12 @@ async def count_clusters(tx: OrgTx) -> int:
 async def lock_cluster(tx: OrgTx, cluster: ClusterName) -> bool:
     """Lock a cluster until the end of the transaction; False if it does not exist."""
     return bool(await tx.rows(_LOCK, {"cluster": cluster}))
+
+
+async def delete_cluster(tx: OrgTx, cluster: ClusterName) -> None:
+    """Delete a cluster that has no leases and no enrolments."""
+    await tx.execute(_KEEP_EPOCH, {"cluster": cluster})
+    await tx.execute(_DELETE, {"cluster": cluster})
 
 
 async def end_identity(tx: OrgTx, cluster: ClusterName, digest: bytes) -> None:

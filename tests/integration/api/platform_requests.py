@@ -78,6 +78,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ClusterService/UpdateCluster": lambda _: cluster_pb2.UpdateClusterRequest(
         cluster={"name": CLUSTER, "pool": "gpus"}, update_mask=masked("pool")
     ),
+    "ClusterService/DeleteCluster": lambda _: cluster_pb2.DeleteClusterRequest(name=CLUSTER),
     "ClusterService/DrainCluster": lambda _: cluster_pb2.DrainClusterRequest(name=CLUSTER),
     "ClusterService/WatchDrain": lambda _: cluster_pb2.WatchDrainRequest(
         name=CLUSTER, deadline={"seconds": 0}

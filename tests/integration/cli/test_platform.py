@@ -72,6 +72,9 @@ async def test_agent_is_admitted_and_revoked_by_commands(program: Program) -> No
     assert "Give --yes" in asked.err
     await program.run("cluster", "revoke", "c2", "--yes")
     assert (await program.json("cluster", "enrolments", "c2"))["enrolments"] == []
+    assert "Give --yes" in (await program.run("cluster", "delete", "c2")).err
+    deleted = await program.run("cluster", "delete", "c2", "--yes")
+    assert "c2 is deleted; its agent is refused." in deleted.out
 
 
 ON_THE_DATABASE = {

@@ -274,3 +274,15 @@ class WatchDrainResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     drain: Drain
     def __init__(self, drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class DeleteClusterRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class DeleteClusterResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

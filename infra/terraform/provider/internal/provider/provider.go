@@ -170,12 +170,14 @@ func (v *volary) checkKey(key *client.Key, address *url.URL, org string) string 
 
 func (v *volary) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
-		newAPIKey, newIdentityProvider, newMember, newOrg, newProject, newQueue, newRole, newRoleBinding,
+		newAPIKey, newCluster, newIdentityProvider, newJoinToken, newMember, newOrg, newProject, newQueue, newRole, newRoleBinding,
 		newSecret, newServiceAccount, newSettings, newTrigger,
 	}
 }
 
-func (v *volary) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (v *volary) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newPoolSource}
+}
 
 func or(value types.String, variable string) string {
 	if text := value.ValueString(); text != "" {

@@ -77,6 +77,22 @@ func sameTime(before types.String, found time.Time) types.String {
 	return types.StringValue(found.UTC().Format(time.RFC3339Nano))
 }
 
+// isDuration validates a duration of Go.
+type isDuration struct{}
+
+func (isDuration) Description(context.Context) string { return "a duration such as 30m" }
+
+func (v isDuration) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v isDuration) ValidateString(ctx context.Context, request validator.StringRequest, response *validator.StringResponse) {
+	if request.ConfigValue.IsNull() || request.ConfigValue.IsUnknown() {
+		return
+	}
+	if parsed, err := time.ParseDuration(request.ConfigValue.ValueString()); err != nil || parsed < 0 {
+		response.Diagnostics.AddAttributeError(request.Path, "Bad duration", "Write "+v.Description(ctx)+".")
+	}
+}
+
 // isTime validates an RFC 3339 time.
 type isTime struct{}
 
