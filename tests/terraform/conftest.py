@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.helm import helm
 from tests.servers.postgres import PostgresForTests
 from tests.system.tenants import world as installations
 from tests.system.tenants.world import Installation
 from tests.terraform import cli
 from tests.terraform.cli import Terraform
 from tests.terraform.world import Org, make_org
+
+__all__ = ["helm"]
 
 _ROOT = Path(__file__).parents[2]
 _NO_TERRAFORM = "no terraform or tofu from 1.11: install one, or run make test-needs"
