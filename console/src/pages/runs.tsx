@@ -7,10 +7,7 @@ import { useLive } from "../api/stream";
 import type { WatchRunsResponse } from "../gen/flyteidl2/workflow/run_service_pb";
 import { type RunRow, RunService } from "../gen/shared/idl/platform/v1/run_pb";
 import { lookOf, PHASES } from "../model/phases";
-import { phaseOfWord } from "../model/run";
-import { msOf } from "../model/time";
-import { Ago, Command, Name, Phase, To } from "../parts/basics";
-import { Confirm } from "../parts/Confirm";
+import { Command, Phase, To } from "../parts/basics";
 import { Field } from "../parts/Field";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
@@ -19,10 +16,13 @@ import { flyteCommand } from "../shell/command";
 import { useCommands } from "../shell/commands";
 import { useKeys } from "../shell/keys";
 import { useMay } from "../shell/session";
-import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
-import { Actions, Labels, Problem, sourceOf, TaskName, WaitedRan } from "./runs/cells";
+import { type Place, placePath, usePath, useUrl } from "../shell/url";
+import { AbortRuns } from "./runs/AbortRuns";
+import { ColumnChooser, columnsOf, useColumns } from "./runs/columns";
+import { Export } from "./runs/Export";
 import { type FilterUrl, filterOf, NO_FILTERS, SINCE, URL_STATE } from "./runs/filter";
 import { Histogram } from "./runs/Histogram";
+import { Views } from "./runs/Views";
 
 const runService = client(RunService);
 const COUNTED = PHASES.filter((phase) => lookOf(phase).name !== "recovered");
@@ -54,6 +54,8 @@ export default function Runs() {
     { name: "Clear the filters", run: () => set(NO_FILTERS) },
   ]);
   const names = [...chosen];
+  const shown = (list.rows ?? []).map((row) => row.run);
+  const columns = useColumns();
   const may = useMay();
   return (
     <Page
@@ -94,6 +96,11 @@ export default function Runs() {
       }
     >
       <Filters values={values} set={set} findRef={find} isFiltered={isFiltered} />
+      <div className="list-tools">
+        <Views place={place} />
+        <ColumnChooser {...columns} />
+        <Export place={place} filter={filter} />
+      </div>
       {wrong.length > 0 && (
         <p className="stale">The link has a filter that cannot be: {wrong.join(", ")}.</p>
       )}
@@ -106,7 +113,14 @@ export default function Runs() {
         columns={[
           {
             name: "Choose",
-            hidden: true,
+            head: (
+              <input
+                type="checkbox"
+                aria-label="Choose all that are shown"
+                checked={shown.length > 0 && shown.every((name) => chosen.has(name))}
+                onChange={(event) => setChosen(new Set(event.target.checked ? shown : []))}
+              />
+            ),
             cell: (run) => (
               <input
                 type="checkbox"
@@ -116,43 +130,18 @@ export default function Runs() {
               />
             ),
           },
-          { name: "State", cell: (run) => <Phase phase={phaseOfWord(run.phase)} /> },
-          {
-            name: "Run",
-            cell: (run) => (
-              <To to={runPath(place, run.run)}>
-                <Name>{run.run}</Name>
-              </To>
-            ),
-          },
-          { name: "Task", cell: (run) => <TaskName run={run} place={place} /> },
-          { name: "Actions", cell: (run) => <Actions run={run} /> },
-          { name: "Started", cell: (run) => <Ago at={msOf(run.createdAt)} /> },
-          { name: "Waited + ran", align: "right", cell: (run) => <WaitedRan run={run} /> },
-          { name: "Error", cell: (run) => <Problem run={run} /> },
-          { name: "By", cell: (run) => run.createdBy },
-          { name: "Source", cell: sourceOf },
-          {
-            name: "Labels",
-            cell: (run) => <Labels run={run} choose={(label) => set({ label })} />,
-          },
+          ...columnsOf(place, columns.shown, (label) => set({ label })),
         ]}
       />
       {abort && (
-        <Confirm
-          title={`Abort ${chosen.size} ${chosen.size === 1 ? "run" : "runs"}?`}
-          verb="Abort"
+        <AbortRuns
+          place={place}
+          names={names}
           onClose={() => setAbort(false)}
-          run={async () => {
-            for (const name of chosen) {
-              const runId = { org: "", project: place.project, domain: place.domain, name };
-              await runs.abortRun({ runId, reason: "chosen in the console" });
-            }
-            setChosen(new Set());
-          }}
-        >
-          <p>Stops every action of: {names.join(", ")}. Runs that have ended stay as they are.</p>
-        </Confirm>
+          onAborted={(aborted) =>
+            setChosen(new Set(names.filter((name) => !aborted.includes(name))))
+          }
+        />
       )}
     </Page>
   );

@@ -7,6 +7,8 @@ export type Column<Row> = {
   wrap?: boolean;
   /** Its name is for screen readers alone. */
   hidden?: boolean;
+  /** In place of its name. */
+  head?: ReactNode;
   /** False: the column is left out. */
   shown?: boolean;
 };
@@ -28,7 +30,9 @@ export function Table<Row>(props: {
           <tr>
             {columns.map((column) => (
               <th key={column.name} scope="col" className={column.align}>
-                <span className={column.hidden ? "sr" : undefined}>{column.name}</span>
+                {column.head ?? (
+                  <span className={column.hidden ? "sr" : undefined}>{column.name}</span>
+                )}
               </th>
             ))}
           </tr>

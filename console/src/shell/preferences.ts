@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from "react";
+import type { SavedView } from "../model/views";
 import type { Place } from "./url";
 
 /** What a person chose in this browser. Nothing secret is kept here. */
@@ -9,6 +10,9 @@ export type Preferences = {
   singleKeys: boolean;
   railOpen: boolean;
   recentPlaces: Place[];
+  /** Columns of the list of runs; none: all. */
+  runColumns: string[];
+  runViews: SavedView[];
 };
 
 const KEY = "volary.preferences";
@@ -19,6 +23,8 @@ const DEFAULTS: Preferences = {
   singleKeys: true,
   railOpen: true,
   recentPlaces: [],
+  runColumns: [],
+  runViews: [],
 };
 
 const listeners = new Set<() => void>();

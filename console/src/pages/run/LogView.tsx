@@ -245,13 +245,3 @@ function LineText({ text }: { text: string }) {
     </span>
   );
 }
-
-/** Saves text as a file. */
-export function save(name: string, parts: readonly string[]): void {
-  const url = URL.createObjectURL(new Blob([...parts], { type: "text/plain" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
-}

@@ -8,11 +8,12 @@ import { type LogLine as Line, LogService } from "../../gen/shared/idl/platform/
 import { stripAnsi } from "../../model/ansi";
 import { msOf } from "../../model/time";
 import { Copy } from "../../parts/basics";
+import { save } from "../../parts/save";
 import { Empty, Light, Skeleton, Trouble } from "../../parts/states";
 import type { Place } from "../../shell/url";
 import { data } from "./Data";
 import { actionId } from "./ids";
-import { type LogLine, LogView, type Matches, save } from "./LogView";
+import { type LogLine, LogView, type Matches } from "./LogView";
 
 const logs = client(LogService);
 const PAGE = 500; // lines that are read at once

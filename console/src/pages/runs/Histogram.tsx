@@ -63,7 +63,8 @@ export function Histogram({ filter, changed }: { filter: RunFilter; changed: num
         ))}
       </div>
       <figcaption className="quiet">
-        {total.toLocaleString("en")} runs since {formatInstant(since, zone)}
+        {total.toLocaleString("en")} {total === 1 ? "run" : "runs"} since{" "}
+        {formatInstant(since, zone)}
         {words && `: ${words}`}
         {data.countedSince && ` (those since ${formatInstant(msOf(data.countedSince) ?? 0, zone)})`}
       </figcaption>
