@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useRef } from "react";
+import "./menu.css";
 
 /** A button that opens a small box of choices; a click outside of it and Escape close it. */
 export function Menu(props: { label: string; children: ReactNode }) {

@@ -17,6 +17,15 @@ export type LogLine = {
 export type Matches = { lines: readonly number[]; words: string };
 
 const LONG = 10_000; // characters of a line that are shown at first
+const HEIGHT = 20; // pixels of a line that is not wrapped
+/** Lines that are laid out at once: browsers have no element higher than 17 million pixels. */
+const PART = 400_000;
+const EDGE = 1000; // lines from the end of a part, at which the next one is shown
+
+/** The first line of a part that has a line in its middle, if the log has more than one part. */
+function partAround(index: number, count: number): number {
+  return Math.max(0, Math.min(count - PART, index - PART / 2));
+}
 
 /**
  * A log: its bar, and its lines, of which only those on screen are elements.
@@ -137,27 +146,62 @@ function Lines(props: {
 }) {
   const box = useRef<HTMLDivElement>(null);
   const { zone } = usePreferences();
+  const wanted = props.follow ? props.count - 1 : (props.reveal ?? props.first) - props.first;
+  const [start, setStart] = useState(() => partAround(wanted, props.count));
   const virtual = useVirtualizer({
-    count: props.count,
+    count: Math.min(PART, props.count - start),
     getScrollElement: () => box.current,
-    estimateSize: () => 20,
-    getItemKey: (index) => props.first + index,
+    estimateSize: () => HEIGHT,
+    getItemKey: (index) => props.first + start + index,
     overscan: 20,
   });
+  const pending = useRef<{ index: number; align: "start" | "center" | "end" } | undefined>(
+    undefined,
+  );
+  /** Shows a line by its index, in the part of the log that has it. */
+  const show = (index: number, align: "start" | "center" | "end") => {
+    pending.current = { index, align };
+    const isHere = index >= start && index < start + PART;
+    const part = isHere ? start : partAround(index, props.count);
+    if (part === start) virtual.scrollToIndex(index - start, { align });
+    else setStart(part);
+  };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another part is shown where it was asked for
+  useEffect(() => {
+    const { index, align } = pending.current ?? {};
+    if (index !== undefined) virtual.scrollToIndex(index - start, { align });
+  }, [start]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: new lines move the end
   useEffect(() => {
-    if (props.follow) virtual.scrollToIndex(props.count - 1, { align: "end" });
+    if (props.follow) show(props.count - 1, "end");
   }, [props.follow, props.count, props.wrap]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: only another match scrolls
   useEffect(() => {
-    if (props.reveal !== undefined) {
-      virtual.scrollToIndex(props.reveal - props.first, { align: "center" });
-    }
+    if (props.reveal !== undefined) show(props.reveal - props.first, "center");
   }, [props.reveal, props.count > 0]);
+  const forget = () => {
+    pending.current = undefined;
+  };
   const items = virtual.getVirtualItems();
-  const [from, until] = [items[0]?.index ?? 0, items.at(-1)?.index ?? 0];
+  const [from, until] = [start + (items[0]?.index ?? 0), start + (items.at(-1)?.index ?? 0)];
   const { onShow } = props;
   useEffect(() => onShow?.(from, until), [onShow, from, until]);
+  // At the end of a part the next one is shown, in which the line at the top stays at the top.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the lines on screen decide
+  useEffect(() => {
+    if (pending.current !== undefined) {
+      const { index } = pending.current; // it is on its way there
+      if (from <= index && index <= until) pending.current = undefined;
+      return;
+    }
+    const offset = virtual.scrollOffset ?? 0;
+    const top = start + (items.find((item) => item.end > offset)?.index ?? 0);
+    const isAtStart = start > 0 && from < start + EDGE;
+    const isAtEnd = start + PART < props.count && until > start + PART - EDGE;
+    if (!isAtStart && !isAtEnd) return;
+    pending.current = { index: top, align: "start" };
+    setStart(partAround(top, props.count));
+  }, [from, until]);
   return (
     <div
       ref={box}
@@ -167,14 +211,25 @@ function Lines(props: {
       aria-live="off"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls by the keyboard
       tabIndex={0}
+      onKeyDown={(event) => {
+        forget();
+        if (event.key === "Home" || event.key === "End") {
+          event.preventDefault();
+          props.stopFollowing();
+          if (event.key === "Home") show(0, "start");
+          else show(props.count - 1, "end");
+        }
+      }}
+      onPointerDown={forget}
       onWheel={(event) => {
+        forget();
         if (event.deltaY < 0 && props.follow) props.stopFollowing();
       }}
     >
       <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
         {items.map((item) => {
-          const number = props.first + item.index;
-          const line = props.lineAt(item.index);
+          const number = props.first + start + item.index;
+          const line = props.lineAt(start + item.index);
           const marks = [
             number === props.marked && "marked",
             props.matches.has(number) && "match",
