@@ -26,6 +26,7 @@ export type ReasonLook = { letter: string; shade: number; words: string };
 const REASONS: Readonly<Record<string, readonly [letter: string, shade: number, words: string]>> = {
   accepted_not_started: ["", 6, "starting"],
   backoff: ["B", 5, "backoff before a retry"],
+  cascade: ["", 7, "the end of other actions"],
   cluster_silent: ["C", 1, "its cluster is silent"],
   deadlock: ["Q", 3, "limits that wait for each other"],
   equal_action: ["", 4, "an equal action runs"],

@@ -9,6 +9,7 @@ from tests.faults.proxy import Proxy
 from tests.system.commands import Flyte
 from tests.system.console.visitor import WITHIN, Visitor, project_path
 from tests.system.stack import Stack
+from tests.system.test_operating import Operator
 
 
 async def test_console_follows_a_run_from_the_printed_link_to_its_end(
@@ -48,7 +49,7 @@ async def test_console_shows_the_failed_attempts_error_and_log(
 
 
 async def test_console_launches_a_task_says_why_it_waits_and_aborts_it(
-    visitor: Visitor, flyte: Flyte
+    visitor: Visitor, flyte: Flyte, stack: Stack
 ) -> None:
     del flyte  # it has deployed the task
     queue, run = "without-clusters", "launched-in-the-console"
@@ -73,6 +74,8 @@ async def test_console_launches_a_task_says_why_it_waits_and_aborts_it(
     await visitor.expect_state("queued")
     await visitor.expect_text("team=<b>vision</b>")
     await visitor.expect_text("pool empty")
+    why = await asyncio.to_thread(Operator(stack).read, "explain", f"{run}/a0")
+    await visitor.expect_text(why["explanation"]["message"])  # as ``volary explain`` says it
     await visitor.choose_tab("In / Out")
     await visitor.expect_text("<img src=x onerror=alert(1)>")
 
