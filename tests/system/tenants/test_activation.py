@@ -71,9 +71,10 @@ async def test_person_who_signs_up_is_led_to_the_first_result(
     async with chromium() as browser, person_at(browser, tmp_path) as person:
         page = person.page
         await log_in(person, installation, tenant)
-        await page.get_by_label("Name").fill("fresh")
+        await page.goto(f"{installation.url}/orgs")
+        await page.get_by_label("Name", exact=True).fill("fresh")
         await person.press("Create")
-        await page.get_by_role("link", name="Go to the console").click()
+        await page.wait_for_url("**/v2*")
         steps = page.get_by_role("region", name="First steps")
         await steps.get_by_label("Name of the project").fill(PROJECT)
         await steps.get_by_role("button", name="Create", exact=True).click()
