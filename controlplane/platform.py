@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
+from controlplane.api.platform.artifacts import ArtifactService
 from controlplane.api.platform.audit import AuditService
 from controlplane.api.platform.callers import CallerService
 from controlplane.api.platform.clusters import ClusterService, PoolService
@@ -38,6 +39,7 @@ from controlplane.outbound.dns import Dns
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.store.database import Database
 from controlplane.usecases.agents.enrolment import Enrolments
+from controlplane.usecases.artifact_lineage import ArtifactLineage
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.files import Files
@@ -114,6 +116,7 @@ def make_platform(
     sessions = Sessions(database, clock, TokenFamilies(database, clock))
     served: Mapping[str, object] = {
         "ApiKeyService": ApiKeyService(accounts, public_url),
+        "ArtifactService": ArtifactService(ArtifactLineage(database)),
         "AuditService": AuditService(Audit(database)),
         "CallerService": CallerService(),
         "ClusterService": ClusterService(clusters),

@@ -7,6 +7,7 @@ A part of ``main``.
 import asyncio
 from datetime import timedelta
 
+from controlplane.loops.input_artifacts import InputArtifactLoop
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.run_purges import RunPurgeLoop
 from controlplane.loops.unused_cache_entries import UnusedCacheEntries
@@ -30,6 +31,7 @@ class Retention:
             database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every
         )
         purges = RunPurges(database, blobs, clock, keep=settings.run_retention.keep)
+        self._input_artifacts = InputArtifactLoop(database, clock)
         self._run_purges = RunPurgeLoop(purges, clock)
 
     async def run(self) -> None:
@@ -37,4 +39,5 @@ class Retention:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._partitions.run(), name="event partitions")
             loops.create_task(self._unused_entries.run(), name="unused cache entries")
+            loops.create_task(self._input_artifacts.run(), name="input artifacts")
             loops.create_task(self._run_purges.run(), name="run purges")

@@ -29,6 +29,7 @@ from controlplane.core.actions import RunSource
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.tasks import TaskKey
+from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.scoped_settings import ScopedSettings
@@ -38,9 +39,17 @@ from controlplane.usecases.triggers import Triggers
 
 class DataProxyService:
     def __init__(
-        self, data: Data, tasks: Tasks, triggers: Triggers, logs: Logs, settings: ScopedSettings
+        self,
+        data: Data,
+        tasks: Tasks,
+        triggers: Triggers,
+        logs: Logs,
+        settings: ScopedSettings,
+        *,
+        artifacts: Artifacts,
     ) -> None:
         self._data = data
+        self._artifacts = artifacts
         self._tasks = tasks
         self._triggers = triggers
         self._logs = logs
@@ -57,11 +66,12 @@ class DataProxyService:
     ) -> UploadInputsResponse:
         spec = await self._spec(caller, request)
         prepared = convert.prepare_inputs(request.inputs, spec)
-        upload = convert.parse_inputs_upload(request, prepared.body)
+        upload = convert.parse_inputs_upload(request, prepared)
         if not upload.base:  # a run's inputs lie below the base that the run will get
             base = await self._settings.find_run_base(caller, upload.project, upload.domain)
             upload = replace(upload, base=base)
         uri = await self._data.upload_inputs(caller, upload)
+        await self._artifacts.record_inputs(caller, uri, upload.artifacts)
         return convert.render_uploaded_inputs(uri, prepared)
 
     async def create_download_link(

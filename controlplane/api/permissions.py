@@ -206,6 +206,10 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "RevokeApiKey": Permission.SERVICE_ACCOUNT_WRITE,
         "RotateApiKey": Permission.SERVICE_ACCOUNT_WRITE,
     },
+    "volary.platform.v1.ArtifactService": {
+        "ListConsumers": Permission.ARTIFACT_READ,
+        "GetRunArtifacts": Permission.RUN_READ,
+    },
     "volary.platform.v1.AuditService": {
         "ListAuditRecords": Permission.AUDIT_READ,
         "VerifyAuditLog": Permission.AUDIT_READ,

@@ -86,7 +86,7 @@ def services(
         "flyteidl2.cacheservice.v2.CacheService": CacheService(cache),
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(
-            data, tasks, triggers, logs, settings
+            data, tasks, triggers, logs, settings, artifacts=artifacts
         ),
         "flyteidl2.org.DomainService": DomainService(domains),
         "flyteidl2.project.ProjectService": ProjectService(projects, domains),

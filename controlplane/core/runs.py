@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, RunTrigger, Spec, TaskInfo
+from controlplane.core.artifacts import ArtifactKey
 from controlplane.core.caching import CacheRequest
 from controlplane.core.callers import Scopes, in_scopes
 from controlplane.core.notifications import NO_NOTIFICATIONS, Notifications
@@ -77,6 +78,7 @@ class InputsUpload:
     domain: DomainName
     body: bytes  # a whole flyteidl2.task.Inputs
     base: str = ""  # of the run; "": the store's base
+    artifacts: Sequence[ArtifactKey] = ()  # versions that they name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class RunScope:
     task_name: str = ""
     task_version: str = ""
     trigger_name: str = ""
+    cluster: str = ""  # those of which it has an attempt now
     paused_only: bool = False
     tracked: bool = False  # runs that programs report; otherwise those that clusters run
     within: Scopes | None = None

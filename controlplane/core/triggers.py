@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from controlplane.core.callers import Scopes
+from controlplane.core.profiles import Profiles
 from controlplane.core.runs import RunRequest
 from controlplane.core.schedules import Schedule, find_last
 from shared.model.ids import DomainName, OrgName, ProjectName, RunKey, RunName
@@ -137,6 +138,7 @@ class TriggerRow:
     error_at: datetime | None = None
     firings: int = 0  # the number of the last firing
     artifact: ArtifactMatch | None = None  # versions that it fires for
+    profiles: Profiles = field(default_factory=dict, compare=False)  # of those who changed it
 
     def is_same(self, new: NewTrigger) -> bool:
         """Return whether deploying ``new`` would change nothing."""

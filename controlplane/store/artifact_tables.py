@@ -90,6 +90,33 @@ artifacts = Table(
     ),
 )
 
+# Versions among inputs that were stored, by the inputs' URI, for the runs that will get them.
+input_artifacts = Table(
+    "input_artifacts",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("input_uri", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    _at("created_at"),  # rows are deleted some days after (loops.input_artifacts)
+    Index("input_artifacts_old", "created_at"),
+)
+
+# Runs that took a version as an input of their root; the version may have been deleted since.
+artifact_uses = Table(
+    "artifact_uses",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("run_id", Uuid, primary_key=True),
+    Index("artifact_uses_by_run", "org", "run_id"),
+)
+
 # Succeeded attempts whose outputs declare artifacts. A row is deleted with their registration.
 artifact_registrations = Table(
     "artifact_registrations",

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from controlplane.core import layout
 from controlplane.core.artifact_triggers import MOST_HOPS, MOST_TRIES, DueVersion, QueuedFiring
+from controlplane.core.artifacts import ArtifactKey
 from controlplane.core.errors import InvalidError, RequestError, UnavailableError
 from controlplane.core.firings import FiringReason
 from controlplane.core.runs import NewRun, RunRequest
@@ -23,6 +24,7 @@ from controlplane.store.dispatch.artifact_firings import (
     finish_firing,
 )
 from controlplane.store.resources.artifact_lists import find_artifact
+from controlplane.store.resources.artifact_uses import save_input_artifacts
 from controlplane.store.resources.runs import Created, create_run
 from controlplane.store.resources.scoped_settings import list_records
 from controlplane.store.resources.tasks import find_task
@@ -74,8 +76,8 @@ class ArtifactTriggers:
             if due is None or not due.matches:
                 await self._drop(queued)
                 return False
-            new = await self._prepare(queued, due)
-            return await self._create(queued, due.row, new)
+            new, taken = await self._prepare(queued, due)
+            return await self._create(queued, due.row, new, taken)
         except RequestError as error:
             await self._skip(queued, str(error))
         except _FullQueueError as error:
@@ -112,8 +114,10 @@ class ArtifactTriggers:
             row=row, artifact=artifact, task_spec=task.spec, effective=effective, inputs=inputs
         )
 
-    async def _prepare(self, queued: QueuedFiring, due: DueVersion) -> NewRun:
-        """Build the run, and store its inputs."""
+    async def _prepare(
+        self, queued: QueuedFiring, due: DueVersion
+    ) -> tuple[NewRun, Sequence[ArtifactKey]]:
+        """Build the run, and store its inputs; return the versions that they name, too."""
         request = self._build(due, queued.org)
         new, inputs = request.new, request.inputs
         await self._require_short_chain(queued, new)
@@ -131,7 +135,7 @@ class ArtifactTriggers:
         async with asyncio.timeout(BLOB_TIMEOUT.total_seconds()):
             if not await self._blobs.exists(uri):
                 await self._blobs.write(uri, inputs.body)
-        return replace(new, input_uri=uri)
+        return replace(new, input_uri=uri), inputs.artifacts
 
     async def _require_short_chain(self, queued: QueuedFiring, new: NewRun) -> None:
         """Raise InvalidError if runs that artifacts started have published one another's cause."""
@@ -146,11 +150,14 @@ class ArtifactTriggers:
                 " and a task that publishes its artifact would go on for ever"
             )
 
-    async def _create(self, queued: QueuedFiring, row: TriggerRow, new: NewRun) -> bool:
+    async def _create(
+        self, queued: QueuedFiring, row: TriggerRow, new: NewRun, taken: Sequence[ArtifactKey]
+    ) -> bool:
         async with self._database.for_org(queued.org) as tx:
             if not await finish_firing(tx, queued):
                 return False
             now = self._clock.now()
+            await save_input_artifacts(tx, new.input_uri, taken, now)
             outcome, _ = await create_run(
                 tx, RunId(new_uuid(now)), new, by=row.deployed_by, now=now
             )

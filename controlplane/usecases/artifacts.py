@@ -29,6 +29,7 @@ from controlplane.core.lists import Filter, Listing
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources import artifact_lists as lists, artifacts as store
+from controlplane.store.resources.artifact_uses import save_input_artifacts
 from controlplane.store.resources.domains import require_domain
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.tasks import require_project
@@ -72,6 +73,14 @@ class Artifacts:
             if stored is None:
                 raise RuntimeError(f"artifact {new.key} is not there after it was stored")
             return (await _with_profiles(tx, [stored]))[0]
+
+    async def record_inputs(
+        self, caller: Caller, input_uri: str, artifacts: Sequence[ArtifactKey]
+    ) -> None:
+        """Record the versions among inputs that the caller stored, for the runs that will get them."""
+        if artifacts:
+            async with self._database.for_org(caller.org) as tx:
+                await save_input_artifacts(tx, input_uri, artifacts, self._clock.now())
 
     async def get(self, caller: Caller, name: ArtifactName, version: str) -> ArtifactRow:
         """Return a version, the newest one for "" and "latest"; NotFoundError."""

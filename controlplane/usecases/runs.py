@@ -40,6 +40,7 @@ from controlplane.store.resources import (
     lists as store_lists,
     runs as store,
 )
+from controlplane.store.resources.artifact_uses import save_input_artifacts
 from controlplane.store.resources.runs import RootCache
 from controlplane.usecases.actions import refresh
 from controlplane.usecases.cache_checks import CacheChecks
@@ -121,6 +122,7 @@ class Runs:
         await self._deliveries.require(self._database, caller.org, new.notifications)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()
+        artifacts = () if inputs is None else inputs.artifacts
         if inputs is not None:
             new = replace(new, input_uri=self._data.locate_inputs(caller, inputs))
             new = await self._recoveries.resolve(caller, new)
@@ -140,6 +142,7 @@ class Runs:
         )
         cache = await self._check_cached(caller, run_id, new, cache)
         async with self._database.for_org(caller.org) as tx:
+            await save_input_artifacts(tx, new.input_uri, artifacts, now)
             created, run = await store.create_run(
                 tx,
                 run_id,
@@ -261,7 +264,11 @@ class Runs:
     async def watch_many(
         self, caller: Caller, scope: RunScope
     ) -> AsyncIterator[Sequence[ActionRow]]:
-        """Yield the newest runs of ``scope``, then those that change, until cancelled."""
+        """
+        Yield the newest runs of ``scope``, then those that change, until cancelled.
+
+        A run that a cluster had an attempt of is shown to its end, also when it has none any more.
+        """
         scope = replace(scope, within=caller.list_scopes(Permission.RUN_READ))
         newest = Listing(limit=FIRST_OF_MANY)
         with self._feeds.runs(caller.org) as changes:
@@ -275,12 +282,21 @@ class Runs:
                 async with self._database.for_org(caller.org) as tx:
                     if changed is None:  # too many runs changed to name them: list again
                         rows = (await store_lists.list_runs(tx, scope, newest)).rows
+                        changed = [RunId(each) for each in shown] if scope.cluster else []
                     else:
-                        rows = [
+                        rows = []
+                    among = changed
+                    if scope.cluster:
+                        leased = await store_lists.find_leased(tx, scope.cluster, changed)
+                        among = [run for run in changed if run in leased or ActionId(run) in shown]
+                    rows = [
+                        *rows,
+                        *(
                             row
-                            for row in await store_actions.list_roots(tx, changed)
+                            for row in await store_actions.list_roots(tx, among)
                             if scope.takes(row) and shown.get(row.id) != row.change
-                        ]
+                        ),
+                    ]
                 if len(shown) > MOST_REMEMBERED:
                     shown.clear()
                 shown.update((row.id, row.change) for row in rows)

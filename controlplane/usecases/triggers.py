@@ -34,7 +34,7 @@ from controlplane.usecases.deliveries import Deliveries
 from controlplane.usecases.run_access import require_run_access
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks, require_project
-from controlplane.usecases.trigger_reader import TriggerReader
+from controlplane.usecases.trigger_reader import TriggerReader, with_profiles
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 
@@ -103,7 +103,8 @@ class Triggers(TriggerReader):
                     f"trigger {key} has revision {latest.revision}, not {revision};"
                     " read it again and decide again"
                 )
-            [row] = await self._save(tx, caller, [new], known)
+            saved = await self._save(tx, caller, [new], known)
+            [row] = await with_profiles(tx, saved)
         log.info("trigger deployed", extra={"trigger": str(key), "by": caller.subject})
         return row
 

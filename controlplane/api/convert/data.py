@@ -22,10 +22,12 @@ from google.protobuf.message import DecodeError
 
 from controlplane.api.convert.cache_keys import hash_inputs, hash_with_context
 from controlplane.api.convert.environments import list_pod_containers
+from controlplane.api.convert.input_artifacts import list_input_artifacts
 from controlplane.api.convert.keys import parse_project, parse_run
 from controlplane.api.convert.strings import parse_uri
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core import names
+from controlplane.core.artifacts import ArtifactKey
 from controlplane.core.errors import InvalidError, NotReadyError
 from controlplane.core.runs import InputsUpload
 from controlplane.usecases.data import ActionData, Upload, UploadLocation
@@ -44,6 +46,7 @@ class PreparedInputs:
 
     body: bytes
     hash: str
+    artifacts: Sequence[ArtifactKey]  # versions that they name
 
 
 def parse_upload(request: CreateUploadLocationRequest) -> Upload:
@@ -58,7 +61,7 @@ def parse_upload(request: CreateUploadLocationRequest) -> Upload:
     )
 
 
-def parse_inputs_upload(request: UploadInputsRequest, body: bytes) -> InputsUpload:
+def parse_inputs_upload(request: UploadInputsRequest, prepared: PreparedInputs) -> InputsUpload:
     if request.WhichOneof("id") == "run_id":
         run = parse_run(request.run_id)
         project, domain = run.project, run.domain
@@ -67,8 +70,9 @@ def parse_inputs_upload(request: UploadInputsRequest, body: bytes) -> InputsUplo
     return InputsUpload(
         project=project,
         domain=domain,
-        body=body,
+        body=prepared.body,
         base=parse_uri(request.base_dir, "base_dir"),
+        artifacts=prepared.artifacts,
     )
 
 
@@ -96,6 +100,7 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
     return PreparedInputs(
         body=inputs.SerializeToString(deterministic=True),
         hash=hash_with_context(inputs, hash_inputs(ordered, ignored), ignored),
+        artifacts=list_input_artifacts(literal.value for literal in inputs.literals),
     )
 
 

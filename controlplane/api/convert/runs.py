@@ -31,9 +31,9 @@ from controlplane.api.convert.relations import normalise, parse_forced, parse_re
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
 from controlplane.api.convert.timestamps import parse_timestamp
-from controlplane.core import layout
+from controlplane.core import layout, names
 from controlplane.core.actions import ActionRow, RunSource, RunTrigger
-from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.errors import InvalidError
 from controlplane.core.profiles import NO_PROFILES, Profiles
 from controlplane.core.relations import Relation
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
@@ -125,6 +125,7 @@ def parse_run_request(
         domain=key.domain,
         body=prepared.body,
         base=applied.run_base_dir,
+        artifacts=prepared.artifacts,
     )
     return RunRequest(new=new, code_bundle=code_bundle, inputs=inputs)
 
@@ -227,7 +228,7 @@ def parse_watch_scope(request: WatchRunsRequest) -> RunScope:
         case "task_id":
             return _scope_of_task(request.task_id)
         case "cluster_id":
-            raise UnbuiltError("runs are not watched by cluster in this release; watch a project")
+            return RunScope(cluster=names.parse_cluster(request.cluster_id.name))
         case _:
             return RunScope()
 

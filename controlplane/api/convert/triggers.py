@@ -357,7 +357,8 @@ def _render_id(org: OrgName, row: TriggerRow) -> TriggerIdentifier:
 
 def _render_metadata(row: TriggerRow) -> TriggerMetadata:
     return TriggerMetadata(
-        deployed_by=render_identity(row.deployed_by), updated_by=render_identity(row.updated_by)
+        deployed_by=render_identity(row.deployed_by, row.profiles),
+        updated_by=render_identity(row.updated_by, row.profiles),
     )
 
 

@@ -1,6 +1,6 @@
 """Lists runs and actions, filtered, ordered and in pages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Select, and_, func, literal_column, select
@@ -11,6 +11,7 @@ from controlplane.core.lists import Listing
 from controlplane.core.relations import RelationType
 from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch_tables import dispatches
 from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
@@ -116,6 +117,8 @@ def in_scope(tx: OrgTx, query: Select[Any], scope: RunScope) -> Select[Any]:
             runs.c.trigger_name == scope.trigger_name,
             runs.c.trigger_name != literal_column("''"),  # as in the index of such runs
         )
+    if scope.cluster:
+        query = query.where(runs.c.run_id.in_(_leased_by(tx, scope.cluster)))
     if scope.paused_only:
         paused = actions.alias("paused")
         query = query.where(
@@ -128,6 +131,22 @@ def in_scope(tx: OrgTx, query: Select[Any], scope: RunScope) -> Select[Any]:
             .exists()
         )
     return query
+
+
+async def find_leased(tx: OrgTx, cluster: str, runs_: Collection[RunId]) -> Collection[RunId]:
+    """Return those of these runs of which the cluster has an attempt now."""
+    if not runs_:
+        return []
+    found = await tx.rows(_leased_by(tx, cluster).where(dispatches.c.run_id.in_(runs_)).distinct())
+    return {RunId(row.run_id) for row in found}
+
+
+def _leased_by(tx: OrgTx, cluster: str) -> Select[Any]:
+    return select(dispatches.c.run_id).where(
+        dispatches.c.org == tx.org,
+        dispatches.c.cluster == cluster,
+        dispatches.c.lease_id.is_not(None),
+    )
 
 
 async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:

@@ -17,6 +17,7 @@ from controlplane.core.run_holds import RunRetention
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.dispatch.run_holds import find_holds
 from controlplane.store.phase_guards import has_ended
+from controlplane.store.resources.artifact_uses import delete_uses
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, not_deleted, statement
 from shared.model.ids import ActionId, DomainName, OrgName, ProjectName, RunId, RunKey, RunName
@@ -182,6 +183,7 @@ async def delete_run(tx: OrgTx, run: RunId) -> bool:
     if not await tx.rows(_DELETE_RUN, {"run_id": run}):
         return False
     await delete_actions(tx, [ActionId(run)])
+    await delete_uses(tx, run)
     return True
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.actions import ActionType
+from controlplane.core.artifact_lineage import MAX_INPUT_ARTIFACTS
 from controlplane.core.caching import UNCACHED, CacheResult
 from controlplane.core.notifications import mask_of
 from controlplane.core.queues import Queue
@@ -64,7 +65,16 @@ _INSERT_ROOTS = statement(f"""
     environment="text", function="text", phase="smallint", due_at_="timestamptz",
     ended_at_="timestamptz", output_uri="text", cache_status="smallint", cached_from="jsonb",
     recovered_from="text", notify="smallint", cache_serialized="boolean",
-)}
+)}, used AS (
+    INSERT INTO artifact_uses (org, project, domain, name, version, run_id)
+    SELECT n.org, i.project, i.domain, i.name, i.version, n.run_id
+    FROM n CROSS JOIN LATERAL (
+        SELECT i.project, i.domain, i.name, i.version FROM input_artifacts i
+        WHERE i.org = n.org AND i.input_uri >= n.input_uri AND i.input_uri <= n.input_uri
+        ORDER BY i.org, i.input_uri LIMIT {MAX_INPUT_ARTIFACTS}
+    ) i
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
                      created_at, updated_at, due_at, started_at, ended_at, output_uri,
@@ -173,7 +183,7 @@ async def insert_runs(tx: OrgTx, runs: Sequence[RunToInsert], now: datetime) -> 
 
 
 async def insert_roots(tx: OrgTx, roots: Sequence[RootToInsert], now: datetime) -> None:
-    """Insert the root actions of runs that were inserted."""
+    """Insert the root actions of runs that were inserted, and which artifacts they take."""
     if not roots:
         return
     new = [root.new for root in roots]

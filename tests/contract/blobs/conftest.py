@@ -16,6 +16,7 @@ from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster, save_org
 from controlplane.store.resources.projects import create_project
+from controlplane.usecases.artifacts import Artifacts
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
@@ -74,7 +75,8 @@ async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
             settings=settings,
             deliveries=make_deliveries(database, clock),
         )
-        proxy = DataProxyService(data, tasks, triggers, logs, settings)
+        artifacts = Artifacts(database, clock)
+        proxy = DataProxyService(data, tasks, triggers, logs, settings, artifacts=artifacts)
         yield World(store, proxy, http, database)
     await database.close()
 

@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from shared.idl.platform.v1 import (
+    artifact_pb2,
     audit_pb2,
     cluster_pb2,
     enrolment_pb2,
@@ -63,6 +64,10 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ApiKeyService/ListApiKeys": lambda _: account_pb2.ListApiKeysRequest(),
     "ApiKeyService/RevokeApiKey": lambda _: account_pb2.RevokeApiKeyRequest(id=UNKNOWN),
     "ApiKeyService/RotateApiKey": lambda _: account_pb2.RotateApiKeyRequest(id=UNKNOWN),
+    "ArtifactService/ListConsumers": lambda _: artifact_pb2.ListConsumersRequest(
+        artifact={"project": PROJECT, "domain": DOMAIN, "name": "model", "version": "v1"}
+    ),
+    "ArtifactService/GetRunArtifacts": lambda _: artifact_pb2.GetRunArtifactsRequest(**RUN),
     "AuditService/ListAuditRecords": lambda _: audit_pb2.ListAuditRecordsRequest(),
     "AuditService/VerifyAuditLog": lambda _: audit_pb2.VerifyAuditLogRequest(),
     "AuditService/ExportAuditLog": lambda _: audit_pb2.ExportAuditLogRequest(),
@@ -297,6 +302,8 @@ LISTS = frozenset({
 })  # fmt: skip
 """Those that show what lies in the scopes that the caller may read."""
 IN_SCOPES = LISTS | {
+    "ArtifactService/ListConsumers",
+    "ArtifactService/GetRunArtifacts",
     "ExplanationService/ExplainAction",
     "ExplanationService/ListPendingActions",
     "ExplanationService/WatchExplanation",

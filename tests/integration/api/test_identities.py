@@ -14,6 +14,7 @@ from flyteidl2.task.task_service_pb2 import (
     ListTasksRequest,
     ListVersionsRequest,
 )
+from flyteidl2.trigger import trigger_service_pb2 as trigger_pb
 from flyteidl2.workflow import run_service_pb2 as run_pb
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 from google.protobuf import json_format
@@ -34,6 +35,7 @@ from tests.integration.api.requests import (
     run_id,
     task_id,
 )
+from tests.integration.api.triggers import plain_trigger
 from tests.integration.store.examined import counting_statements
 
 ADA, ROBOT = UUID(int=1), UUID(int=2)
@@ -127,6 +129,31 @@ async def test_run_of_a_service_account_is_shown_as_an_applications(
     executor = details.action.metadata.executed_by
     assert executor.WhichOneof("principal") == "application"
     assert executor.application.id.subject == ACCOUNT
+
+
+async def test_trigger_shows_the_names_of_those_who_deployed_and_changed_it(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    chosen.subject = USER
+    deployed = await api.triggers.deploy_trigger(plain_trigger())
+    name = deployed.trigger.id.name
+    chosen.subject = ACCOUNT
+    for active in (True, False):
+        request = trigger_pb.UpdateTriggersRequest(names=[name], active=active)
+        await api.triggers.update_triggers(request)
+
+    got = await api.triggers.get_trigger_details(trigger_pb.GetTriggerDetailsRequest(name=name))
+    listed = await api.triggers.list_triggers(
+        trigger_pb.ListTriggersRequest(project_id=project_id())
+    )
+    history = await api.triggers.get_trigger_revision_history(
+        trigger_pb.GetTriggerRevisionHistoryRequest(name=name)
+    )
+
+    shown = [got.trigger.metadata, listed.triggers[0].metadata, history.triggers[0].metadata]
+    for metadata in [deployed.trigger.metadata, *shown]:
+        assert metadata.deployed_by.user.spec.first_name == "Ada Lovelace"
+    assert {each.updated_by.application.spec.name for each in shown} == {"robot"}
 
 
 async def test_caller_sees_subject_name_address_and_org(api: ApiUnderTest, chosen: Chosen) -> None:

@@ -32,6 +32,7 @@ from tests.integration.api.client import ORG, ApiUnderTest
 from tests.integration.api.flyte_requests import artifact_name, create_artifact
 from tests.integration.api.platform_requests import TRIGGER
 from tests.integration.api.requests import action_id, create_run, refusal
+from tests.integration.api.test_artifact_lineage import consumers
 from tests.integration.api.triggers import (
     deploy_scheduled,
     deploy_trigger,
@@ -111,6 +112,7 @@ async def test_version_starts_a_run_with_its_value_and_partitions(api: ApiUnderT
     assert run.action.metadata.source == RunSource.RUN_SOURCE_ARTIFACT_TRIGGER
     assert run.action.metadata.trigger_type.artifact.artifact_name == "model"
     assert [short(each) for each in await firings(api)] == [("started", "artifact", 1)]
+    assert await consumers(api, {"version": "v1"}) == [run.action.id.run.name]
 
 
 async def test_partitions_are_given_to_optional_inputs(api: ApiUnderTest) -> None:

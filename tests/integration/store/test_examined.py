@@ -68,6 +68,7 @@ MEASURED_ELSEWHERE = {
 """Statements on sets that have tests of the rows that they examine in other modules."""
 
 SMALL_SETS = {
+    "artifact_uses._SAVE",  # versions of artifacts among a run's inputs, of which 100 are recorded
     "accounts._USED",  # API keys that one replica saw in a minute
     "scoped_settings._FIND",  # the levels of a scope: org, domain, project
     "named._FIND",  # names of notification rules and configurations, of which an org has 200
