@@ -12,14 +12,17 @@ from controlplane.loops.fleet_load import FleetLoadReader
 from controlplane.loops.periodic import FAILED_PASSES, INTERVAL, LAST_PASS, PASSES
 from controlplane.loops.triggers import INSTANTS, LAG
 from controlplane.store.database import Database
+from controlplane.usecases.artifact_triggers import FIRINGS, LAG as ARTIFACT_LAG
 from controlplane.usecases.cache_checks import LOOKUPS
 from controlplane.usecases.deliveries import TRIES
 from shared.kit.clock import Clock
 
 _OF_MODULES: tuple[Collector, ...] = (
+    ARTIFACT_LAG,
     EVENT_LOOP_LAG,
     FAILED_PASSES,
     FAILED_READS,
+    FIRINGS,
     INSTANTS,
     INTERVAL,
     LAG,

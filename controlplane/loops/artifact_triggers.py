@@ -25,7 +25,8 @@ class ArtifactTriggerLoop:
         started = 0
         # What fails is due again after ten seconds, so this ends.
         while due := await self._triggers.claim(most=PAGE):
-            for each in due:
-                with isolated("artifact triggers", org=each.org, trigger=str(each.trigger)):
-                    started += await self._triggers.fire(each)
+            for org in sorted({each.org for each in due}):
+                with isolated("artifact triggers", org=org):
+                    of_org = [each for each in due if each.org == org]
+                    started += await self._triggers.fire(org, of_org)
         return started

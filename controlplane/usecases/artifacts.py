@@ -80,7 +80,7 @@ class Artifacts:
         """Record the versions among inputs that the caller stored, for the runs that will get them."""
         if artifacts:
             async with self._database.for_org(caller.org) as tx:
-                await save_input_artifacts(tx, input_uri, artifacts, self._clock.now())
+                await save_input_artifacts(tx, {input_uri: artifacts}, self._clock.now())
 
     async def get(self, caller: Caller, name: ArtifactName, version: str) -> ArtifactRow:
         """Return a version, the newest one for "" and "latest"; NotFoundError."""

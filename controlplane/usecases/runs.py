@@ -142,7 +142,7 @@ class Runs:
         )
         cache = await self._check_cached(caller, run_id, new, cache)
         async with self._database.for_org(caller.org) as tx:
-            await save_input_artifacts(tx, new.input_uri, artifacts, now)
+            await save_input_artifacts(tx, {new.input_uri: artifacts}, now)
             created, run = await store.create_run(
                 tx,
                 run_id,

@@ -7,15 +7,16 @@ a full queue refused, is due again later, each time after twice as long.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from controlplane.core.artifact_triggers import MOST_HOPS, QueuedFiring
 from controlplane.core.artifacts import ArtifactKey, ArtifactName, NewArtifact
 from controlplane.core.relations import RelationType
 from controlplane.core.triggers import MOST_TRIGGERS, TriggerKey
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.resources.trigger_keys import key_values
+from controlplane.store.resources.trigger_keys import KEYS, SAME_KEY, key_arrays
 from controlplane.store.statements import given, not_deleted, only_one, statement
 from shared.model.ids import DomainName, OrgName, ProjectName, RunKey
 
@@ -51,11 +52,11 @@ RETURNING f.org, f.project, f.domain, f.task_name, f.name, f.artifact, f.version
           f.tries - 1 AS tries
 """)
 
-_FINISH = statement("""
-DELETE FROM artifact_firings
-WHERE org = :org AND project = :project AND domain = :domain AND task_name = :task_name
-  AND name = :name AND artifact = :artifact AND version = :version
-RETURNING 1
+_FINISH = statement(f"""
+{given(**KEYS, artifact="text", version="text")}
+DELETE FROM artifact_firings t USING n
+WHERE {SAME_KEY} AND t.artifact = n.artifact AND t.version = n.version
+RETURNING t.project, t.domain, t.task_name, t.name, t.artifact, t.version
 """)
 
 # From a run to the one that it is related to, and so on; no run is far from one that nothing started.
@@ -99,13 +100,8 @@ async def claim_firings(tx: FleetTx, now: datetime, *, most: int) -> Sequence[Qu
     return [
         QueuedFiring(
             org=OrgName(row.org),
-            trigger=TriggerKey(
-                ProjectName(row.project), DomainName(row.domain), row.task_name, row.name
-            ),
-            artifact=ArtifactKey(
-                ArtifactName(ProjectName(row.project), DomainName(row.domain), row.artifact),
-                row.version,
-            ),
+            trigger=_parse_key(row)[0],
+            artifact=_parse_key(row)[1],
             tries=row.tries,
             created_at=row.created_at,
         )
@@ -113,14 +109,21 @@ async def claim_firings(tx: FleetTx, now: datetime, *, most: int) -> Sequence[Qu
     ]
 
 
-async def finish_firing(tx: OrgTx, queued: QueuedFiring) -> bool:
-    """Take a firing off the queue; False if another transaction has done so."""
-    values = {
-        **key_values(queued.trigger),
-        "artifact": queued.artifact.name.name,
-        "version": queued.artifact.version,
-    }
-    return bool(await tx.rows(_FINISH, values))
+async def finish_firings(
+    tx: OrgTx, queued: Collection[QueuedFiring]
+) -> Collection[tuple[TriggerKey, ArtifactKey]]:
+    """Take firings off the queue; return those that no other transaction has taken off."""
+    if not queued:
+        return set()
+    rows = await tx.rows(
+        _FINISH,
+        {
+            **key_arrays([each.trigger for each in queued]),
+            "artifact": [each.artifact.name.name for each in queued],
+            "version": [each.artifact.version for each in queued],
+        },
+    )
+    return {_parse_key(row) for row in rows}
 
 
 async def count_hops(tx: OrgTx, run: RunKey) -> int:
@@ -135,3 +138,11 @@ async def count_hops(tx: OrgTx, run: RunKey) -> int:
         },
     )
     return int(rows[0].hops)
+
+
+def _parse_key(row: Any) -> tuple[TriggerKey, ArtifactKey]:
+    project, domain = ProjectName(row.project), DomainName(row.domain)
+    return (
+        TriggerKey(project, domain, row.task_name, row.name),
+        ArtifactKey(ArtifactName(project, domain, row.artifact), row.version),
+    )

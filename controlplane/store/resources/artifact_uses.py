@@ -6,7 +6,7 @@ keyed by the URI of the inputs, and the statement that inserts a run's root copi
 ``artifact_uses`` (``run_rows``): inputs are stored before their run, and by another call.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,13 +16,19 @@ from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionName, DomainName, ProjectName, RunId, RunKey, RunName
 
-_OF_INPUTS = {"project": "text", "domain": "text", "name": "text", "version": "text"}
+_OF_INPUTS = {
+    "input_uri": "text",
+    "project": "text",
+    "domain": "text",
+    "name": "text",
+    "version": "text",
+}
 
 # Only versions that exist: a literal may name any.
 _SAVE = statement(f"""
 {given(**_OF_INPUTS)}
 INSERT INTO input_artifacts (org, input_uri, project, domain, name, version, created_at)
-SELECT n.org, :input_uri, n.project, n.domain, n.name, n.version, :now
+SELECT n.org, n.input_uri, n.project, n.domain, n.name, n.version, :now
 FROM n CROSS JOIN LATERAL (
     SELECT 1 FROM artifacts a
     WHERE a.org = n.org AND a.project = n.project AND a.domain = n.domain AND a.name = n.name
@@ -67,16 +73,17 @@ WHERE i.org = o.org AND i.input_uri = o.input_uri AND i.project = o.project AND 
 
 
 async def save_input_artifacts(
-    tx: OrgTx, input_uri: str, artifacts: Collection[ArtifactKey], now: datetime
+    tx: OrgTx, inputs: Mapping[str, Collection[ArtifactKey]], now: datetime
 ) -> None:
-    """Record the versions among inputs at this URI, for the runs that will get them."""
-    if not artifacts:
+    """Record the versions among inputs, by the inputs' URI, for the runs that will get them."""
+    named = sorted({(uri, key) for uri, artifacts in inputs.items() for key in artifacts})
+    if not named:
         return
-    keys = sorted(set(artifacts))
+    keys = [key for _, key in named]
     await tx.execute(
         _SAVE,
         {
-            "input_uri": input_uri,
+            "input_uri": [uri for uri, _ in named],
             "project": [key.name.project for key in keys],
             "domain": [key.name.domain for key in keys],
             "name": [key.name.name for key in keys],

@@ -1,5 +1,7 @@
 """Recovery of runs through the API: what is taken over from the other run, and what runs again."""
 
+import asyncio
+
 import pytest
 from flyteidl2.actions.actions_service_pb2 import (
     EnqueueRequest,
@@ -272,3 +274,45 @@ async def test_root_that_succeeded_is_recovered_unless_it_is_named_or_its_task_c
     assert root.status.phase == phase
     assert root.metadata.recovered_from.run.name == ("r1" if phase == RECOVERED else "")
     assert len(await api.claim()) == (phase == QUEUED)
+
+
+async def test_recovery_that_is_created_many_times_at_once_is_one_run(
+    failed: ApiUnderTest,
+) -> None:
+    api = failed
+    request = related("r2", "r1", RECOVER)
+    created = await asyncio.gather(*(api.runs.create_run(request) for _ in range(5)))
+
+    assert {each.run.action.id.run.name for each in created} == {"r2"}
+    assert [each.key.run.name for each in await api.claim()] == ["r2"]
+
+
+async def test_two_recoveries_of_one_run_at_once_take_over_the_same(failed: ApiUnderTest) -> None:
+    api = failed
+    for name in ("r2", "r3"):
+        await start(api, name, "r1")
+    await asyncio.gather(
+        *(
+            api.actions.enqueue(enqueue(api, "good", run=name, spec=with_outputs()))
+            for name in ("r2", "r3", "r2", "r3")
+        )
+    )
+    assert [await phase_of(api, "good", name) for name in ("r2", "r3")] == [RECOVERED] * 2
+    assert not await api.claim()
+
+
+async def test_success_that_comes_after_the_recovered_run_ended_is_not_taken_over(
+    api: ApiUnderTest,
+) -> None:
+    root = await start(api, "r1")
+    await api.actions.enqueue(enqueue(api, "late", spec=with_outputs()))
+    (late,) = await api.claim()
+    await api.report(late, Phase.RUNNING)
+    await end(api, root)
+    await api.blobs.write(f"{late.output_prefix}/outputs.pb", b"")
+    await api.report(late, Phase.SUCCEEDED, first_version=2)
+
+    await start(api, "r2", "r1")
+    await api.actions.enqueue(enqueue(api, "late", run="r2", spec=with_outputs()))
+    assert [each.key.name for each in await api.claim()] == ["late"]
+    assert await phase_of(api, "late", "r1") == ActionPhase.ACTION_PHASE_ABORTED

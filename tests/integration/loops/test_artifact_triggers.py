@@ -41,6 +41,7 @@ from tests.integration.api.triggers import (
 )
 from tests.integration.loops.firing_history import call, firings, short
 from tests.integration.loops.scheduling import api, claim_all, rows
+from tests.integration.store.examined import counting_statements
 
 __all__ = ["api"]
 
@@ -330,3 +331,36 @@ async def test_trigger_that_changes_from_a_schedule_to_an_artifact_stops_its_sch
 
     [found] = await rows(api, "SELECT fire_at, cron, artifact FROM triggers")
     assert found == (None, "", "model")
+
+
+async def test_runs_of_many_versions_are_created_in_one_transaction(api: ApiUnderTest) -> None:
+    await api.tasks.deploy_task(deploy(on_artifact()))
+    for number in range(40):
+        await publish(api, f"v{number}")
+
+    with counting_statements(api.database) as executed:
+        assert await make_loop(api).run_once() == 40
+    assert len([each for each in executed if "INSERT INTO runs " in each]) == 1
+    assert len([each for each in executed if "INSERT INTO dispatches " in each]) == 1
+    assert len(executed) < 40 * 5
+    assert len(await firings(api)) == 40
+    assert len(await claim_all(api, SystemClock().now())) == 40
+    assert await queued(api) == 0
+
+
+async def test_full_queue_refuses_some_versions_of_a_batch_until_there_is_room(
+    api: ApiUnderTest,
+) -> None:
+    async with api.database.for_org(ORG) as tx:
+        await save_queue(tx, Queue(name="narrow", depth=3), SystemClock().now())
+    request = deploy(on_artifact())
+    request.triggers[0].spec.run_spec.queue = "narrow"
+    await api.tasks.deploy_task(request)
+    for number in range(5):
+        await publish(api, f"v{number}")
+    assert await make_loop(api).run_once() == 3
+    assert await queued(api) == 2
+    assert len(await claim_all(api, SystemClock().now())) == 3
+    await make_due(api)
+    assert await make_loop(api).run_once() == 2
+    assert await queued(api) == 0

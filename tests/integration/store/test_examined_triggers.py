@@ -12,6 +12,8 @@ import asyncpg
 import pytest
 
 from controlplane.core.actions import RunTrigger
+from controlplane.core.artifact_triggers import QueuedFiring
+from controlplane.core.artifacts import ArtifactKey, ArtifactName
 from controlplane.core.callers import Subject
 from controlplane.core.credentials import CredentialKind
 from controlplane.core.firings import record_started
@@ -30,6 +32,7 @@ from controlplane.core.triggers import (
 )
 from controlplane.store.credentials.revocations import revoke_all
 from controlplane.store.database import Database, OrgTx, open_database
+from controlplane.store.dispatch.artifact_firings import finish_firings
 from controlplane.store.dispatch.firings import find_live_runs, lock_due, save_progress
 from controlplane.store.identity.profiles import find_profiles
 from controlplane.store.resources.run_batches import TriggeredRun, create_triggered_runs
@@ -53,6 +56,7 @@ PROJECT, DOMAIN = ProjectName("p"), DomainName("development")
 MINUTE = timedelta(minutes=1)
 
 OF_TRIGGERS = {
+    "artifact_firings._FINISH",
     "firings._ADVANCE",
     "firings._LIVE_RUNS",
     "profiles._FIND",
@@ -92,6 +96,9 @@ INSERT INTO trigger_firings (org, project, domain, task_name, name, number, outc
                              last_instant, instants, decided_at)
     SELECT org, project, domain, task_name, name, 1, 1, 'on_time', now(), now(), 1, now()
     FROM triggers;
+INSERT INTO artifact_firings (org, project, domain, task_name, name, artifact, version, created_at,
+                              due_at)
+    SELECT org, project, domain, task_name, name, 'model', task_name, now(), now() FROM triggers;
 INSERT INTO scoped_settings (org, domain, project, body, version, updated_by, updated_at)
     SELECT 'acme', 'development', 'p' || n, '{}', 1, 'ada', now() FROM generate_series(1, 20000) n;
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, created_at,
@@ -181,6 +188,17 @@ async def deploy_triggers(tx: OrgTx, size: int) -> list[TriggerRow]:
     await save_triggers(tx, rows)
     assert len(await lock_triggers(tx, [row.key for row in rows])) == size
     assert await find_trigger(tx, rows[0].key) is not None
+    queued = [
+        QueuedFiring(
+            org=ORG,
+            trigger=replace(row.key, name="n"),
+            artifact=ArtifactKey(ArtifactName(PROJECT, DOMAIN, "model"), row.key.task_name),
+            tries=0,
+            created_at=NOW,
+        )
+        for row in rows
+    ]
+    assert len(await finish_firings(tx, queued)) == size
     page = await list_tasks(tx, TaskScope(project=PROJECT, domain=DOMAIN), Listing(limit=MAX_LIMIT))
     assert all(row.triggers is not None for row in page.rows)
     return rows
