@@ -70,6 +70,6 @@ class TaskService:
             caller, keys.parse_task_name(request.task_name), parse_listing(request.request)
         )
         return ListVersionsResponse(
-            versions=[convert.render_version(row, page.profiles) for row in page.rows],
+            versions=[convert.render_version(caller.org, row, page.profiles) for row in page.rows],
             token=page.token,
         )

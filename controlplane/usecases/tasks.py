@@ -77,7 +77,7 @@ class Tasks:
             found = await _with_profiles(tx, await store.list_versions(tx, scope, listing))
         if not found.rows and not listing.filters and not listing.token:
             raise NotFoundError("task", f"{scope.project}/{scope.domain}/{scope.name}")
-        return found
+        return replace(found, rows=[_as_seen_by(caller, row) for row in found.rows])
 
 
 def _as_seen_by(caller: Caller, row: TaskRow) -> TaskRow:

@@ -22,7 +22,15 @@ from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.specs import parse_task_spec
 from controlplane.api.convert.strings import parse_text
 from controlplane.core.profiles import Profiles
-from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope, TriggersSummary
+from controlplane.core.tasks import (
+    LatestRun,
+    NewTask,
+    TaskDetail,
+    TaskKey,
+    TaskRow,
+    TaskScope,
+    TriggersSummary,
+)
 from shared.model.ids import OrgName, RunKey
 
 
@@ -56,15 +64,7 @@ def parse_scope(request: ListTasksRequest) -> TaskScope:
 def render_task(org: OrgName, row: TaskRow, profiles: Profiles) -> Task:
     task = Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row, profiles))
     if row.latest_run is not None:
-        key = RunKey(row.key.project, row.key.domain, row.latest_run.run)
-        task.task_summary.latest_run.CopyFrom(
-            LatestRunSummary(
-                run_id=keys.render_run(org, key),
-                run_time=row.latest_run.created_at,
-                phase=row.latest_run.phase.value,
-                root_task_name=row.key.name,
-            )
-        )
+        task.task_summary.latest_run.CopyFrom(_render_latest_run(org, row.key, row.latest_run))
     return task
 
 
@@ -76,11 +76,25 @@ def render_task_details(org: OrgName, detail: TaskDetail) -> TaskDetails:
     )
 
 
-def render_version(row: TaskRow, profiles: Profiles) -> ListVersionsResponse.VersionResponse:
+def render_version(
+    org: OrgName, row: TaskRow, profiles: Profiles
+) -> ListVersionsResponse.VersionResponse:
     return ListVersionsResponse.VersionResponse(
         version=row.key.version,
         deployed_at=row.deployed_at,
         deployed_by=render_identity(row.deployed_by, profiles),
+        latest_run=None
+        if row.latest_run is None
+        else _render_latest_run(org, row.key, row.latest_run),
+    )
+
+
+def _render_latest_run(org: OrgName, task: TaskKey, run: LatestRun) -> LatestRunSummary:
+    return LatestRunSummary(
+        run_id=keys.render_run(org, RunKey(task.project, task.domain, run.run)),
+        run_time=run.created_at,
+        phase=run.phase.value,
+        root_task_name=task.name,
     )
 
 

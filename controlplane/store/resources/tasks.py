@@ -38,6 +38,9 @@ from controlplane.store.tables import specs, tasks
 from shared.model.ids import Digest, DomainName, ProjectName, RunName
 from shared.model.phases import Phase
 
+RUNS_OF_VERSIONS = 1_000
+"""The newest runs of a task, among which the newest one of each version is looked for."""
+
 _SUMMARIES = statement(f"""
 {given(project="text", domain="text", task_name="text", task_version="text")}
 SELECT n.project, n.domain, n.task_name, n.task_version, count(*) AS total,
@@ -64,6 +67,23 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT a.phase FROM actions a WHERE a.org = n.org AND a.id = r.run_id LIMIT 1
 ) a
+""")
+
+
+# The newest run of each version among the newest runs of the task.
+_LATEST_OF_VERSIONS = statement(f"""
+SELECT DISTINCT ON (a.task_version) a.task_version, r.run, r.created_at, a.phase
+FROM (
+    SELECT r.org, r.run_id, r.run, r.created_at FROM runs r
+    WHERE r.org = :org AND r.project = :project AND r.domain = :domain
+      AND r.root_task = :task_name AND r.root_task <> '' AND r.source <> {RunSource.TRACKED.value}
+    ORDER BY r.org, r.project, r.domain, r.root_task, r.created_at DESC, r.run_id
+    LIMIT {RUNS_OF_VERSIONS}
+) r
+CROSS JOIN LATERAL (
+    SELECT a.task_version, a.phase FROM actions a WHERE a.org = r.org AND a.id = r.run_id LIMIT 1
+) a
+ORDER BY a.task_version, r.created_at DESC, r.run_id
 """)
 
 
@@ -138,8 +158,13 @@ async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
 
 
 async def list_versions(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
-    """List every version of the tasks in ``scope``, newest first by default."""
-    return await _page(tx, _within(tx, scope), tasks.c, listing)
+    """
+    List every version of the task in ``scope``, newest first by default, each with its newest run.
+
+    A version has none if it is not among the newest ``RUNS_OF_VERSIONS`` of the task.
+    """
+    found = await _page(tx, _within(tx, scope), tasks.c, listing)
+    return replace(found, rows=await _with_latest_of_versions(tx, scope, found.rows))
 
 
 def _of(query: Select[Any], tx: OrgTx, key: TaskKey) -> Select[Any]:
@@ -245,6 +270,21 @@ async def _with_latest_runs(tx: OrgTx, rows: Sequence[TaskRow]) -> Sequence[Task
         replace(row, latest_run=latest.get((row.key.project, row.key.domain, row.key.name)))
         for row in rows
     ]
+
+
+async def _with_latest_of_versions(
+    tx: OrgTx, scope: TaskScope, rows: Sequence[TaskRow]
+) -> Sequence[TaskRow]:
+    if not rows:
+        return rows
+    values = {"project": scope.project, "domain": scope.domain, "task_name": scope.name}
+    latest = {
+        each.task_version: LatestRun(
+            RunName(each.run), each.created_at, parse_enum(each.phase, Phase.UNKNOWN)
+        )
+        for each in await tx.rows(_LATEST_OF_VERSIONS, values)
+    }
+    return [replace(row, latest_run=latest.get(row.key.version)) for row in rows]
 
 
 def _parse(row: Any) -> TaskRow:

@@ -21,10 +21,15 @@ from flyteidl2.task.task_service_pb2 import (
     ListTasksRequest,
     ListVersionsRequest,
 )
+from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
+from sqlalchemy import text
 
+from controlplane.store.resources import tasks as tasks_store
+from shared.model.ids import OrgName
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
-from tests.integration.api.requests import create_run, deploy, project_id, refusal, task_id
+from tests.integration.api.requests import create_run, deploy, project_id, refusal, run_id, task_id
 from tests.integration.api.tracked_requests import create_tracked
+from tests.integration.store.examined import examined_rows
 
 
 async def test_a_deployed_task_is_found_with_its_spec(api: ApiUnderTest) -> None:
@@ -176,3 +181,55 @@ async def test_list_of_tasks_has_totals_and_the_latest_run_of_each(api: ApiUnder
     assert not latest["env.other"].run_id.name
     assert (found.metadata.total, found.metadata.filtered_total) == (2, 2)
     assert (narrowed.metadata.total, narrowed.metadata.filtered_total) == (2, 1)
+
+
+async def test_versions_of_a_task_show_the_latest_run_of_each(api: ApiUnderTest) -> None:
+    for version in ("v1", "v2", "v3"):
+        await api.tasks.deploy_task(deploy(version=version))
+    for run, version in (("first", "v1"), ("second", "v1"), ("third", "v2")):
+        await api.runs.create_run(
+            CreateRunRequest(run_id=run_id(run), task_id=task_id(version=version))
+        )
+    await api.finish()
+    await api.runs.create_run(CreateRunRequest(run_id=run_id("fourth"), task_id=task_id()))
+
+    name = TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
+    listed = await api.tasks.list_versions(ListVersionsRequest(task_name=name))
+    latest = {each.version: each.latest_run for each in listed.versions}
+    assert {version: run.run_id.name for version, run in latest.items()} == {
+        "v1": "fourth",
+        "v2": "third",
+        "v3": "",
+    }
+    assert latest["v1"].phase == ActionPhase.ACTION_PHASE_QUEUED
+    assert latest["v2"].phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+    assert latest["v2"].root_task_name == "env.main"
+
+
+async def test_latest_runs_of_versions_are_looked_for_among_a_number_of_runs(
+    api: ApiUnderTest,
+) -> None:
+    await api.tasks.deploy_task(deploy())
+    await api.runs.create_run(CreateRunRequest(run_id=run_id(), task_id=task_id()))
+    async with api.database.for_org(OrgName(ORG)) as tx:
+        await tx.execute(text(_MANY_RUNS))
+        values = {"project": PROJECT, "domain": DOMAIN, "task_name": "env.main"}
+        rows = await examined_rows(
+            tx.connection, tasks_store._LATEST_OF_VERSIONS, {"org": ORG, **values}
+        )
+    assert rows < 8 * tasks_store.RUNS_OF_VERSIONS
+
+
+_MANY_RUNS = """
+WITH made AS (
+    INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, created_at,
+                      started_at, root_task)
+    SELECT org, md5(n::text)::uuid, project, domain, 'many' || n, 1, run_spec, run_base,
+           created_at + n * interval '1 second', started_at, root_task
+    FROM runs, generate_series(1, 5000) n
+    RETURNING org, run_id, run_spec, created_at
+)
+INSERT INTO actions (org, id, run_id, name, type, spec, input_uri, phase, change, created_at,
+                     updated_at, task_version)
+SELECT org, run_id, run_id, 'a0', 1, run_spec, '', 5, 1, created_at, created_at, 'v1' FROM made
+"""
