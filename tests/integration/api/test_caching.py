@@ -37,6 +37,7 @@ from tests.integration.api.caching import (
 )
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
 from tests.integration.api.requests import action_id, create_run, refusal, run_id
+from tests.integration.store.examined import counting_statements
 
 
 async def start(api: ApiUnderTest, *names: str, project: str = PROJECT, **settings: Any) -> None:
@@ -259,6 +260,18 @@ async def test_second_run_of_a_cached_root_has_succeeded_when_it_is_created(
     source = run.action.attempts[0].cache_metadata.source_action_attempt
     assert source.action_id.run.name == "r1"
     assert await run_everything(api, only="roots") == ["r3/a0"]
+
+
+async def test_hit_of_a_root_takes_no_more_statements_than_a_root_that_runs(
+    api: ApiUnderTest,
+) -> None:
+    await api.runs.create_run(cached_run(api, "r1"))
+    await run_everything(api, only="roots")
+    with counting_statements(api.database) as of_hit:
+        await api.runs.create_run(cached_run(api, "r2"))
+    with counting_statements(api.database) as of_run:
+        await api.runs.create_run(create_run("r3"))
+    assert len(of_hit) <= len(of_run)
 
 
 async def test_hit_of_a_root_has_its_inputs_or_there_is_no_run(
