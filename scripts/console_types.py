@@ -30,7 +30,6 @@ PLUGIN = ROOT / "console" / "node_modules" / "@bufbuild" / "protoc-gen-es" / "bi
 
 _FLYTE = (
     "flyteidl2.artifact.artifact_service_pb2",
-    "flyteidl2.auth.identity_pb2",
     "flyteidl2.dataproxy.dataproxy_service_pb2",
     "flyteidl2.project.project_service_pb2",
     "flyteidl2.secret.secret_pb2",
@@ -38,6 +37,7 @@ _FLYTE = (
     "flyteidl2.task.task_service_pb2",
     "flyteidl2.trigger.trigger_service_pb2",
     "flyteidl2.workflow.run_service_pb2",
+    "flyteidl2.workflow.tracked_run_service_pb2",
     "flyteidl2.workflow.translator_service_pb2",
 )
 _CALL = re.compile(r"\.(\w+)\(")

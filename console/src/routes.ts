@@ -12,6 +12,8 @@ export type Page = {
   rail?: { section: "project" | "org"; icon: string };
   /** The permission without which there is nothing to see: the rail leaves the page out. */
   needs?: string;
+  /** A page of the org that shows things of projects: the permission in any of them is enough. */
+  isAnywhere?: boolean;
   load: () => Promise<{ default: ComponentType }>;
 };
 
@@ -36,6 +38,8 @@ export const PAGES: readonly Page[] = [
     title: "Trigger",
     load: () => import("./pages/trigger"),
   },
+  project("tracked-runs", "Tracked runs", "link", "run:read", () => import("./pages/tracked-runs")),
+  { path: `${PROJECT}/tracked-runs/$run`, title: "Tracked run", load: () => import("./pages/run") },
   project(
     "artifacts",
     "Artifacts",
@@ -64,6 +68,16 @@ export const PAGES: readonly Page[] = [
     "identity_provider:read",
     () => import("./pages/identity-providers"),
   ),
+  {
+    ...admin(
+      "notifications",
+      "Notifications",
+      "bell",
+      "notification:read",
+      () => import("./pages/notifications"),
+    ),
+    isAnywhere: true,
+  },
   admin("audit", "Audit", "audit", "audit:read", () => import("./pages/audit")),
   { path: "/v2/me", title: "Me", load: () => import("./pages/me") },
 ];

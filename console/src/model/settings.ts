@@ -1,3 +1,4 @@
+import { parseLines, writeLines } from "./lines";
 import { formatJson } from "./values";
 
 /** How the value of a setting is written in a form. */
@@ -65,11 +66,7 @@ export function entriesOf(json: Json, path = ""): Map<string, Entry> {
 function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   const fields = value as Json;
-  if ("entries" in fields)
-    return Object.entries(fields.entries as Record<string, string>)
-      .map(([name, text]) => `${name}=${text}`)
-      .sort()
-      .join("\n");
+  if ("entries" in fields) return writeLines(fields.entries as Record<string, string>);
   const names = Object.keys(fields);
   if (names.length === 1 && names[0] === "device") return String(fields.device);
   return formatJson(value);
@@ -103,7 +100,7 @@ function fieldOf(key: string, text: string): Json {
     case "flag":
       return { bool_value: true };
     case "map":
-      return { map_value: { entries: parseEntries(key, text) } };
+      return { map_value: { entries: parseLines(key, text) } };
     case "device":
       return { accelerator_value: parseDevice(key, text) };
     default: {
@@ -111,17 +108,6 @@ function fieldOf(key: string, text: string): Json {
       return { [isQuantity ? "quantity_value" : "string_value"]: text.trim() };
     }
   }
-}
-
-function parseEntries(key: string, text: string): Record<string, string> {
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return Object.fromEntries(
-    lines.map((line) => {
-      const at = line.indexOf("=");
-      if (at <= 0) throw new Error(`${key}: the line ${line} must be NAME=value`);
-      return [line.slice(0, at).trim(), line.slice(at + 1)];
-    }),
-  );
 }
 
 function parseDevice(key: string, text: string): unknown {
@@ -164,7 +150,7 @@ function holds(key: string, row: SettingRow, entry: Entry, level: string): Parti
   const isMap = SETTINGS.some((each) => each.key === key && each.kind === "map");
   if (entry.state === "unset") return { value: "", from: level };
   if (!isMap || row.value === "") return { value: entry.text, from: level };
-  const merged = { ...parseEntries(key, row.value), ...parseEntries(key, entry.text) };
+  const merged = { ...parseLines(key, row.value), ...parseLines(key, entry.text) };
   return { value: textOf({ entries: merged }), from: `${row.from} and ${level}` };
 }
 

@@ -1,4 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
 import { runs } from "../api/clients";
 import { usePaged } from "../api/paged";
 import {
@@ -8,15 +10,18 @@ import {
 } from "../gen/flyteidl2/trigger/trigger_definition_pb";
 import { nameOfIdentity } from "../model/people";
 import { msOf } from "../model/time";
+import { oneOf } from "../model/url";
 import { pythonOf, readValue } from "../model/values";
 import { Act } from "../parts/Act";
 import { Ago, Fields, Instant, To } from "../parts/basics";
+import { Confirm } from "../parts/Confirm";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { RunTicks } from "../parts/RunTicks";
 import { Empty, Loaded } from "../parts/states";
 import { useMay } from "../shell/session";
-import { type Place, placePath, runPath, usePath } from "../shell/url";
+import { type Place, placePath, runPath, usePath, useUrl } from "../shell/url";
+import { Firings, platformTriggers } from "./trigger/Firings";
 import { Active, Switch, triggers, whenOf } from "./triggers";
 
 /** One trigger: when it fires, with what, the runs that it started, and who changed it. */
@@ -44,6 +49,7 @@ export default function TriggerPage() {
         found?.spec && (
           <>
             <Active isActive={found.spec.active} />
+            {may("run:create") && <Fire name={name} />}
             {canWrite && <Switch trigger={{ id: found.id, active: found.spec.active }} />}
             {canWrite && (
               <Act
@@ -65,9 +71,61 @@ export default function TriggerPage() {
   );
 }
 
+const URL_STATE = { outcome: oneOf(["", "started", "skipped"], "") };
+
+const OVERLAPS: Record<string, string> = {
+  allow: "another one starts beside it",
+  skip: "no other one starts",
+  replace: "it is aborted for the next one",
+};
+
+/** Starts a run now, with the trigger's inputs, and leads to it. */
+function Fire({ name }: { name: Name }) {
+  const [isOpen, setOpen] = useState(false);
+  // A repeated call with the same name starts no second run.
+  const [run, setRun] = useState("");
+  const navigate = useNavigate();
+  return (
+    <>
+      <button
+        type="button"
+        onClick={() => {
+          setRun(`fired-${crypto.randomUUID().slice(0, 13)}`);
+          setOpen(true);
+        }}
+      >
+        Fire now
+      </button>
+      {isOpen && (
+        <Confirm
+          title={`Fire ${name.name} now?`}
+          verb="Fire"
+          command={`volary trigger fire ${name.taskName} ${name.name}`}
+          onClose={() => setOpen(false)}
+          run={async () => {
+            const answer = await platformTriggers.fireTrigger({ ...name, run });
+            await navigate({ to: runPath(name, answer.run) });
+          }}
+        >
+          <p>
+            It starts one run of {name.taskName} with the trigger's inputs, beside its schedule.
+          </p>
+        </Confirm>
+      )}
+    </>
+  );
+}
+
 type Name = { org: string; project: string; domain: string; taskName: string; name: string };
 
 function Details({ place, details, name }: { place: Place; details: TriggerDetails; name: Name }) {
+  const { values, set } = useUrl(URL_STATE);
+  const next = useQuery({
+    queryKey: ["next instants", name],
+    refetchInterval: 10_000,
+    queryFn: async ({ signal }) =>
+      (await platformTriggers.getTrigger(name, { signal })).trigger ?? null,
+  });
   const started = useQuery({
     queryKey: ["runs of trigger", name],
     refetchInterval: 5000,
@@ -94,12 +152,36 @@ function Details({ place, details, name }: { place: Place; details: TriggerDetai
           <Fields
             rows={[
               ["When", <code key="when">{whenOf(details.automationSpec)}</code>],
+              ["While a run goes on", OVERLAPS[next.data?.overlap ?? ""]],
               ["Last fired", <Instant key="last" at={msOf(details.status?.triggeredAt)} />],
               ["Deployed", <Ago key="deployed" at={msOf(details.status?.deployedAt)} />],
               ["Task version", <code key="version">{details.spec?.taskVersion}</code>],
               ["About", details.spec?.description],
             ]}
           />
+        </section>
+        <section className="card" aria-label="Next instants">
+          <h2>Next instants</h2>
+          <Loaded query={next}>
+            {(trigger) =>
+              trigger === null || trigger.nextInstants.length === 0 ? (
+                <p className="quiet">
+                  {details.spec?.active ? "None." : "None: it is switched off."}
+                </p>
+              ) : (
+                <ol className="instants">
+                  {trigger.nextInstants.map(({ at, local }) => (
+                    <li key={local}>
+                      <Instant at={msOf(at)} />{" "}
+                      <span className="quiet">
+                        {trigger.cron && `${local} ${trigger.timeZone}`}
+                      </span>
+                    </li>
+                  ))}
+                </ol>
+              )
+            }
+          </Loaded>
         </section>
         <section className="card" aria-label="Inputs">
           <h2>Inputs</h2>
@@ -126,6 +208,22 @@ function Details({ place, details, name }: { place: Place; details: TriggerDetai
             )
           }
         </Loaded>
+      </section>
+      <section aria-label="What became of each instant" className="stack">
+        <h2>What became of each instant</h2>
+        {next.data?.error && (
+          <p className="warn-box">
+            The last instant started no run: {next.data.error}{" "}
+            <span className="quiet">
+              <Ago at={msOf(next.data.errorAt)} />
+            </span>
+          </p>
+        )}
+        <Firings
+          trigger={name}
+          outcome={values.outcome}
+          setOutcome={(outcome) => set({ outcome })}
+        />
       </section>
       <section aria-label="Revisions" className="stack">
         <h2>Revisions</h2>

@@ -7,7 +7,6 @@ import { allows } from "../model/permissions";
 import { PAGES, type Page, PROJECT } from "../routes";
 import { type Place, usePlace } from "./url";
 
-const ORG: Place = { project: "", domain: "" };
 const callers = client(CallerService);
 const orgs = client(OrgService);
 
@@ -40,12 +39,12 @@ export function useMay(): May {
 
 /** Pages of the rail that have something for the person in a place. */
 export function usePages(place: Place | undefined): readonly Page[] {
-  const may = useMay();
-  return PAGES.filter(
-    ({ path, rail, needs }) =>
-      rail !== undefined &&
-      (needs === undefined || may(needs, path.startsWith(PROJECT) ? place : ORG)),
-  );
+  const grants = useWho().data?.grants ?? [];
+  return PAGES.filter(({ path, rail, needs, isAnywhere }) => {
+    if (rail === undefined || needs === undefined) return rail !== undefined;
+    if (isAnywhere) return grants.some(({ permissions }) => permissions.includes(needs));
+    return allows(grants, needs, path.startsWith(PROJECT) ? place : undefined);
+  });
 }
 
 export function useOrg() {

@@ -13,6 +13,7 @@ PAGES = {
     "launch": project_path("launch?task=values.main"),
     "compare": project_path("compare"),
     "triggers": project_path("triggers"),
+    "tracked-runs": project_path("tracked-runs"),
     "artifacts": project_path("artifacts"),
     "secrets": project_path("secrets"),
     "settings": project_path("settings"),
@@ -24,6 +25,8 @@ PAGES = {
     "roles": "/v2/admin/roles",
     "api-keys": "/v2/admin/api-keys",
     "identity-providers": "/v2/admin/identity-providers",
+    "notifications": "/v2/admin/notifications",
+    "notification-rules": "/v2/admin/notifications?tab=rules",
     "audit": "/v2/admin/audit",
     "me": "/v2/me",
 }
