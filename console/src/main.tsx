@@ -36,7 +36,7 @@ const routes = PAGES.map((page) =>
     getParentRoute: () => root,
     path: page.path,
     component: lazyRouteComponent(page.load),
-    staticData: { title: page.title },
+    staticData: { title: page.title, needs: page.isAnywhere ? undefined : page.needs },
   }),
 );
 const router = createRouter({
@@ -50,6 +50,7 @@ const router = createRouter({
 declare module "@tanstack/react-router" {
   interface StaticDataRouteOption {
     title?: string;
+    needs?: string;
   }
 }
 

@@ -1,5 +1,6 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { isPassing, type Problem, problemOf } from "./errors";
+import { session } from "./session";
 
 /** State of a stream: what the light in the corner of a page shows. */
 export type StreamState =
@@ -24,7 +25,15 @@ export type Feed<Message, State> = {
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 10_000;
-const HIDDEN_FOR = 10_000;
+
+/**
+ * How long a page must be hidden before its streams close. HTTP/1.1 gives a browser six connections to
+ * an address, for all of its tabs together, so they close at once there.
+ */
+function hiddenFor(): number {
+  const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+  return navigation?.nextHopProtocol === "http/1.1" ? 0 : 10_000;
+}
 
 /** Full jitter between nothing and an exponential bound, in milliseconds. */
 export function retryDelay(attempt: number, random = Math.random): number {
@@ -61,7 +70,7 @@ export class Live<Message, State> {
   start(): () => void {
     const onVisibility = () => {
       clearTimeout(this.#sleepTimer);
-      if (document.hidden) this.#sleepTimer = setTimeout(() => this.#sleep(), HIDDEN_FOR);
+      if (document.hidden) this.#sleepTimer = setTimeout(() => this.#sleep(), hiddenFor());
       else if (this.#shown.state.kind === "asleep") void this.#run();
     };
     // A network that is back is a better sign than the next attempt.
@@ -70,8 +79,17 @@ export class Live<Message, State> {
     };
     document.addEventListener("visibilitychange", onVisibility);
     window.addEventListener("online", onNetwork);
-    void this.#run();
+    // A stream that a lost session stopped goes on after the next login.
+    const unsubscribe = session.subscribe(() => {
+      const { state } = this.#shown;
+      const isLoggedOut = state.kind === "stopped" && state.problem.kind === "login";
+      if (isLoggedOut && !session.hasEnded()) void this.#run();
+    });
+    // A tab that was opened in the background waits until it is looked at.
+    if (document.hidden) this.#sleep();
+    else void this.#run();
     return () => {
+      unsubscribe();
       document.removeEventListener("visibilitychange", onVisibility);
       window.removeEventListener("online", onNetwork);
       clearTimeout(this.#sleepTimer);
@@ -109,6 +127,7 @@ export class Live<Message, State> {
       } catch (error) {
         if (abort.signal.aborted) return;
         const problem = problemOf(error);
+        if (problem.kind === "login") session.end();
         if (!isPassing(problem)) {
           this.#show({ state: { kind: "stopped", problem } });
           return;

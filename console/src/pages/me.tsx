@@ -1,21 +1,30 @@
+import { useEffect } from "react";
 import { client } from "../api/clients";
 import { usePaged } from "../api/paged";
 import { type Session, SessionService } from "../gen/shared/idl/platform/v1/session_pb";
 import { byNoun, type Grant } from "../model/permissions";
 import { msOf } from "../model/time";
+import { oneOf } from "../model/url";
 import { Act } from "../parts/Act";
 import { Ago, Fields } from "../parts/basics";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
+import { announceLogin } from "../shell/Expired";
 import { setPreferences, usePreferences } from "../shell/preferences";
 import { useOrg, useWho } from "../shell/session";
+import { useUrl } from "../shell/url";
 
+const URL_STATE = { again: oneOf(["", "yes"], "") };
 const sessions = client(SessionService);
 
 /** Who one is, how the console looks here, and where one is logged in. */
 export default function Me() {
   const who = useWho();
   const org = useOrg();
+  const { values } = useUrl(URL_STATE);
+  useEffect(() => {
+    if (values.again === "yes") announceLogin();
+  }, [values.again]);
   const isKnown = who.data !== undefined && !who.data.anonymous;
   return (
     <Page
@@ -34,6 +43,11 @@ export default function Me() {
       }
     >
       <div className="stack">
+        {values.again === "yes" && (
+          <p className="note-box" role="status">
+            <strong>You are logged in again.</strong> Close this window, and go on where you were.
+          </p>
+        )}
         <div className="split">
           <section className="card" aria-label="Who I am">
             <h2>Who I am</h2>

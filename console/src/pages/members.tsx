@@ -14,6 +14,7 @@ import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
 import { useMay } from "../shell/session";
+import { PlaceFields } from "./roles/PlaceFields";
 
 const members = client(MemberService);
 const invitations = client(InvitationService);
@@ -189,9 +190,12 @@ function RoleOf({ member }: { member: Member }) {
 function Invite({ onClose }: { onClose: () => void }) {
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("");
+  const [place, setPlace] = useState({ project: "", domain: "" });
   const [link, setLink] = useState<string | undefined>();
   const [requestId] = useState(() => crypto.randomUUID());
   const names = useRoleNames();
+  // The least of the built-in ones, unless another one is chosen.
+  const chosen = role || (names.includes("viewer") ? "viewer" : (names[0] ?? ""));
   const queries = useQueryClient();
   if (link !== undefined) {
     return (
@@ -214,7 +218,8 @@ function Invite({ onClose }: { onClose: () => void }) {
         const answer = await invitations.createInvitation({
           requestId,
           email,
-          role: role || names[0] || "",
+          role: chosen,
+          ...place,
         });
         await queries.invalidateQueries({ queryKey: ["invitations"] });
         setLink(answer.link);
@@ -227,12 +232,8 @@ function Invite({ onClose }: { onClose: () => void }) {
         value={email}
         set={setEmail}
       />
-      <SelectField
-        label="Role in the whole org"
-        value={role || (names[0] ?? "")}
-        set={setRole}
-        choices={names}
-      />
+      <SelectField label="Role" value={chosen} set={setRole} choices={names} />
+      <PlaceFields place={place} set={setPlace} />
     </Confirm>
   );
 }

@@ -1,11 +1,11 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { Outlet, useMatches, useNavigate, useRouterState } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
 import { problemOf } from "../api/errors";
 import { release } from "../api/server";
-import { Dialog } from "../parts/basics";
+import { session } from "../api/session";
+import { allows } from "../model/permissions";
 import { Icon } from "../parts/icons";
-import { Boundary, Empty } from "../parts/states";
+import { Boundary, Empty, Trouble } from "../parts/states";
 import { handle, useKeys } from "./keys";
 import { rememberPlace, setPreferences, usePreferences } from "./preferences";
 import { Rail } from "./Rail";
@@ -13,17 +13,20 @@ import { loginPath, useWho } from "./session";
 import { usePlace } from "./url";
 
 const KeyTable = lazy(async () => ({ default: (await import("./KeyTable")).KeyTable }));
+const Expired = lazy(async () => ({ default: (await import("./Expired")).Expired }));
 const Palette = lazy(async () => ({ default: (await import("./Palette")).Palette }));
 
 /** The frame around every page: rail, banners, keys, and the dialogs that any page may need. */
 export function Shell() {
   const [open, setOpen] = useState<"palette" | "keys" | "menu" | undefined>();
-  const [expired, setExpired] = useState(false);
   const { railOpen } = usePreferences();
   const place = usePlace();
   const path = useRouterState({ select: (state) => state.location.pathname });
   const navigate = useNavigate();
   const who = useWho();
+  const needs = useMatches().at(-1)?.staticData.needs ?? "";
+  const isHidden = needs !== "" && who.data !== undefined && !allows(who.data.grants, needs, place);
+  const hasEnded = useSyncExternalStore(session.subscribe, session.hasEnded);
 
   useEffect(() => {
     if (place !== undefined) rememberPlace(place);
@@ -40,15 +43,19 @@ export function Shell() {
   ]);
 
   useEffect(() => {
-    // It should be there when it is asked for: what one types next belongs into its field.
-    const timer = setTimeout(() => void import("./Palette"), 1500);
+    // They should be there when they are asked for: what one types next belongs into the palette's
+    // field, and a browser without a session gets no files.
+    const timer = setTimeout(() => {
+      void import("./Palette");
+      void import("./Expired");
+    }, 1500);
     return () => clearTimeout(timer);
   }, []);
-  useExpiry(() => setExpired(true));
   // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the menu
   useEffect(() => setOpen(undefined), [path]);
 
-  if (who.isError && problemOf(who.error).kind === "login") {
+  // What was typed on an open page must not be lost; one that shows nothing yet leads to the login.
+  if (who.data === undefined && who.isError && problemOf(who.error).kind === "login") {
     location.assign(loginPath());
     return null;
   }
@@ -69,7 +76,7 @@ export function Shell() {
         <NewRelease />
         <main id="page" tabIndex={-1}>
           <Boundary name="This page" reset={path}>
-            <Outlet />
+            {isHidden ? <NothingHere needs={needs} /> : <Outlet />}
           </Boundary>
         </main>
       </div>
@@ -87,7 +94,7 @@ export function Shell() {
         )}
         {open === "keys" && <KeyTable onClose={() => setOpen(undefined)} />}
       </Suspense>
-      {expired && <Expired onBack={() => setExpired(false)} />}
+      <Suspense>{hasEnded && who.data !== undefined && <Expired was={who.data} />}</Suspense>
     </div>
   );
 }
@@ -113,47 +120,19 @@ function NewRelease() {
   );
 }
 
-/** Calls `onExpired` when a call fails because the session has ended. */
-function useExpiry(onExpired: () => void): void {
-  const queries = useQueryClient();
-  useEffect(
-    () =>
-      queries.getQueryCache().subscribe((event) => {
-        if (event.type !== "updated" || event.action.type !== "error") return;
-        if (problemOf(event.action.error).kind === "login" && event.query.state.dataUpdatedAt > 0) {
-          onExpired();
-        }
-      }),
-    [queries, onExpired],
-  );
-}
-
-function Expired({ onBack }: { onBack: () => void }) {
-  const queries = useQueryClient();
-  const retry = async () => {
-    await queries.refetchQueries({ queryKey: ["who"] });
-    if (queries.getQueryState(["who"])?.status === "success") {
-      onBack();
-      void queries.invalidateQueries();
-    }
-  };
+/** The page of something that one may not see, which is as if it did not exist. */
+function NothingHere({ needs }: { needs: string }) {
+  useTitle("Nothing here");
   return (
-    <Dialog title="Your session has ended" onClose={onBack}>
-      <p>Log in again in a window of its own. What you typed here stays.</p>
-      <p className="actions">
-        <a
-          className="button primary"
-          href="/login?next=%2Fsessions"
-          target="_blank"
-          rel="noreferrer"
-        >
-          Log in
-        </a>
-        <button type="button" onClick={() => void retry()}>
-          I am logged in
-        </button>
-      </p>
-    </Dialog>
+    <Trouble
+      problem={{
+        kind: "missing",
+        title: "There is nothing here that you may see",
+        message: `It does not exist, or your role does not include ${needs} here.`,
+        code: "PermissionDenied",
+        requestId: "",
+      }}
+    />
   );
 }
 

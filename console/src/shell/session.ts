@@ -15,12 +15,14 @@ export function useWho() {
   return useQuery({
     queryKey: ["who"],
     staleTime: 60_000,
-    queryFn: async (): Promise<Caller> => {
-      const { caller } = await callers.getCaller({});
-      if (caller === undefined) throw new Error("the answer has no caller");
-      return caller;
-    },
+    queryFn: readWho,
   });
+}
+
+export async function readWho(): Promise<Caller> {
+  const { caller } = await callers.getCaller({});
+  if (caller === undefined) throw new Error("the answer has no caller");
+  return caller;
 }
 
 /** Whether the person here has a permission; nothing is allowed until it is known. */

@@ -43,9 +43,8 @@ from controlplane.store.identity import invitations as store, members, orgs, rol
 from controlplane.store.identity.deleted_orgs import find_deletion
 from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.notify.changes import notify_grants
-from controlplane.store.resources.domains import require_domain
 from controlplane.usecases.identity.audit import record
-from controlplane.usecases.identity.roles import find_permissions
+from controlplane.usecases.identity.roles import find_permissions, require_place
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of, new_secret
 from shared.kit.uuids import new_uuid
@@ -71,7 +70,7 @@ class Invitations:
         """
         Create an invitation and return it with its token, which is stored nowhere.
 
-        NotFoundError (role), NotAllowedError, ExhaustedError.
+        NotFoundError (role, project, domain), NotAllowedError, ExhaustedError.
         """
         caller.require(Permission.MEMBER_WRITE, new.project, new.domain)
         invitation = self._invitation(caller, new)
@@ -91,8 +90,7 @@ class Invitations:
             )
             if earlier is not None:
                 return CreatedInvitation(invitation=await _get(tx, earlier), token=None)
-            if new.domain:
-                await require_domain(tx, parse_domain(new.domain))
+            await require_place(tx, new.project, new.domain)
             await store.delete_expired(tx, now - _KEPT)
             if await store.count_invitations(tx) >= MAX_INVITATIONS:
                 raise ExhaustedError(f"an org has at most {MAX_INVITATIONS} invitations")

@@ -172,7 +172,7 @@ class Roles:
         now = self._clock.now()
         made = new_uuid(now)
         async with self._database.for_org(caller.org) as tx:
-            await _require_project(tx, bound)
+            await require_place(tx, bound.project, bound.domain)
             subjects = await _require_principal(tx, bound)
             permissions = await find_permissions(tx, bound.role, required=True)
             caller.require_all(permissions, bound.project, bound.domain)
@@ -254,11 +254,12 @@ def _require_scope(bound: NewBinding) -> None:
         parse_domain(bound.domain)
 
 
-async def _require_project(tx: OrgTx, bound: NewBinding) -> None:
-    if bound.project and await find_project(tx, parse_project(bound.project)) is None:
-        raise NotFoundError("project", bound.project)
-    if bound.domain:
-        await require_domain(tx, parse_domain(bound.domain))
+async def require_place(tx: OrgTx, project: str, domain: str) -> None:
+    """Raise NotFoundError unless the project and the domain exist; "" is all of them."""
+    if project and await find_project(tx, parse_project(project)) is None:
+        raise NotFoundError("project", project)
+    if domain:
+        await require_domain(tx, parse_domain(domain))
 
 
 async def _require_principal(tx: OrgTx, bound: NewBinding) -> Sequence[Subject]:

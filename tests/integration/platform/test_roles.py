@@ -133,3 +133,23 @@ async def test_email_domain_of_the_caller_is_allowed_and_forbidden(world: World)
     ]
     await world.ada.call("EmailDomainService/ForbidEmailDomain", name="ada.example")
     assert await world.ada.call("EmailDomainService/ListEmailDomains") == {}
+
+
+@pytest.mark.parametrize("service", ["InvitationService/CreateInvitation", "binding"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"project": "no-such"}, "project no-such not found"),
+        ({"project": PROJECT, "domain": "no-such"}, "domain no-such not found"),
+    ],
+)
+async def test_role_in_a_place_that_does_not_exist_is_refused_by_its_name(
+    world: World, service: str, place: dict[str, str], said: str
+) -> None:
+    request: dict[str, object] = {"role": VIEWER, **place}
+    if service == "binding":
+        service = "RoleBindingService/CreateRoleBinding"
+        request["principal"] = {"group": "g"}
+    with pytest.raises(RefusedError, match=said) as refused:
+        await world.ada.call(service, **request)
+    assert refused.value.code == "not_found"

@@ -15,7 +15,7 @@ from tests.browsers import chromium
 from tests.programs import free_ports
 from tests.servers import oidc_provider, volary
 from tests.servers.oidc_provider import OidcProviderForTests
-from tests.system.console.people import ROLES, Owner, Team, email_of
+from tests.system.console.people import GUEST, ROLES, Owner, Team, email_of
 from tests.system.console.visitor import Visitor, visit
 from tests.system.stack import Stack
 
@@ -63,7 +63,8 @@ def provider(
         tmp_path_factory.mktemp("provider"),
         redirect_uris=[f"https://localhost:{http_port}/login/callback"],
         accounts={
-            role: {"name": role, "email": email_of(role), "email_verified": True} for role in ROLES
+            name: {"name": name, "email": email_of(name), "email_verified": True}
+            for name in (*ROLES, GUEST)
         },
     ) as provider:
         yield provider

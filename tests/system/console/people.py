@@ -13,8 +13,10 @@ from playwright.async_api import Page, Request, expect
 from tests.browsers import Person, chromium, person_at
 from tests.servers import volary
 from tests.servers.oidc_provider import OidcProviderForTests
+from tests.system.commands import DOMAIN, PROJECT
 
 ROLES = ("admin", "contributor", "viewer")
+GUEST = "guest"  # who has a role in one project only
 
 _CALL = """async ([rpc, body]) => {
   const headers = {"content-type": "application/json"};
@@ -42,18 +44,19 @@ class Account(ABC):
         self._session: Any = None
 
     @asynccontextmanager
-    async def browser(self, pictures: Path) -> AsyncIterator[Person]:
+    async def browser(self, pictures: Path, *, keep: bool = True) -> AsyncIterator[Person]:
         """
-        A browser of theirs.
+        A browser of theirs; without ``keep`` it has a session of its own, which the test may end.
 
         The block fails if a page breaks the policy, logs an error, or makes a request that fails.
         """
         async with chromium() as browser, person_at(browser, pictures) as person:
             failed: list[str] = []
             person.page.on("requestfailed", lambda request: failed.extend(_fault(request)))
-            if self._session is None:
+            if self._session is None or not keep:
                 await self.log_in(person.page)
-                self._session = await person.page.context.cookies()
+                if keep:
+                    self._session = await person.page.context.cookies()
             else:
                 await person.page.context.add_cookies(self._session)
             yield person
@@ -99,21 +102,30 @@ class Member(Account):
         self.role = role
         self._link = link
         self._provider = provider
+        self._has_joined = False
 
     async def log_in(self, page: Page) -> None:
+        if self._has_joined:
+            await page.goto(f"{self.url}/login")
+            await self.log_in_again(page)
+            await page.wait_for_url(re.compile(r"/(orgs|v2)"))
+            return
         await page.goto(self._link)
         await page.get_by_role("link", name=re.compile("Team login")).click()
         await self._provider.log_in_at(page, self.role)
         await page.get_by_role("button", name="Join").click()
         await page.wait_for_url(re.compile(r"/(orgs|v2)"))
+        self._has_joined = True
 
     async def log_in_again(self, page: Page) -> None:
-        """Log in where a page led to the login page; the provider remembers who it is."""
+        """Log in at a login page, at the provider too."""
+        await page.context.clear_cookies(domain="127.0.0.1")  # the provider's own session
         await page.get_by_role("link", name=re.compile("Team login")).click()
+        await self._provider.log_in_at(page, self.role)
 
 
 class Team:
-    """Members by role; they are invited when they are first asked for."""
+    """Members by role, and a guest; they are invited when they are first asked for."""
 
     def __init__(self, owner: Owner, provider: OidcProviderForTests) -> None:
         self._owner = owner
@@ -123,16 +135,22 @@ class Team:
     async def member(self, role: str, pictures: Path) -> Member:
         if role not in self._members:
             async with self._owner.browser(pictures) as person:
-                link = await self._invite(person.page, role)
+                where = {"project": PROJECT, "domain": DOMAIN} if role == GUEST else {}
+                link = await self._invite(person.page, role, where)
             self._members[role] = Member(self._owner.url, role, link, self._provider)
         return self._members[role]
 
-    async def _invite(self, page: Page, role: str) -> str:
+    async def _invite(self, page: Page, account: str, where: Mapping[str, str]) -> str:
         await page.goto(f"{self._owner.url}/v2/admin/members")
         await expect(page.get_by_role("heading", level=1)).to_be_visible()
         made = await call(
             page,
             "volary.platform.v1.InvitationService/CreateInvitation",
-            {"requestId": str(uuid.uuid4()), "role": role, "email": email_of(role)},
+            {
+                "requestId": str(uuid.uuid4()),
+                "role": "viewer" if account == GUEST else account,
+                "email": email_of(account),
+                **where,
+            },
         )
         return str(made["link"])

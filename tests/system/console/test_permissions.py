@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.system.commands import DOMAIN, PROJECT
-from tests.system.console.people import Team
+from tests.system.console.people import GUEST, Owner, Team, call
 
 _PROJECT = f"/v2/domain/{DOMAIN}/project/{PROJECT}"
 # Of each page: a button or link that needs a permission, and the roles that have it.
@@ -64,3 +64,29 @@ async def test_page_that_a_role_does_not_include_says_so_in_words(
         mine = person.page.get_by_role("region", name="Permissions")
         await expect(mine).to_contain_text(re.compile("in the whole org"))
         await expect(mine).to_contain_text("run")
+
+
+async def test_project_of_others_is_as_if_it_did_not_exist(
+    owner: Owner, team: Team, tmp_path: Path
+) -> None:
+    async with owner.browser(tmp_path) as person:
+        await person.page.goto(f"{owner.url}/v2/me")
+        await call(
+            person.page,
+            "flyteidl2.project.ProjectService/CreateProject",
+            {"project": {"id": "hidden", "name": "hidden"}},
+        )
+    guest = await team.member(GUEST, tmp_path)
+    async with guest.browser(tmp_path) as person:
+        page = person.page
+        for project in ("hidden", "no-such-project"):
+            for noun in ("runs", "tasks", "settings"):
+                await page.goto(f"{guest.url}/v2/domain/{DOMAIN}/project/{project}/{noun}")
+                await expect(
+                    page.get_by_role("heading", name="There is nothing here that you may see").first
+                ).to_be_visible()
+        await page.goto(f"{guest.url}{_PROJECT}/runs")
+        await expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+        rail = page.get_by_role("navigation", name="Main")
+        await expect(rail.get_by_role("link", name="Runs", exact=True)).to_be_visible()
+        await expect(rail.get_by_role("link", name="Clusters")).to_have_count(0)

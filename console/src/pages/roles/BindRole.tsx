@@ -11,6 +11,7 @@ import {
 import { ServiceAccountService } from "../../gen/shared/idl/platform/v1/service_account_pb";
 import { Confirm } from "../../parts/Confirm";
 import { type Choice, SelectField, TextField } from "../../parts/inputs";
+import { PlaceFields } from "./PlaceFields";
 
 const bindings = client(RoleBindingService);
 const members = client(MemberService);
@@ -29,8 +30,7 @@ export function BindRole({ roles, onClose }: { roles: readonly Role[]; onClose: 
   const [kind, setKind] = useState<Who>("service-account");
   const [id, setId] = useState("");
   const [role, setRole] = useState("contributor");
-  const [project, setProject] = useState("");
-  const [domain, setDomain] = useState("");
+  const [place, setPlace] = useState({ project: "", domain: "" });
   const [requestId] = useState(() => crypto.randomUUID());
   const queries = useQueryClient();
   const known = useQuery({
@@ -53,7 +53,7 @@ export function BindRole({ roles, onClose }: { roles: readonly Role[]; onClose: 
       onClose={onClose}
       run={async () => {
         const principal = principalOf(kind, chosen);
-        await bindings.createRoleBinding({ requestId, principal, role, project, domain });
+        await bindings.createRoleBinding({ requestId, principal, role, ...place });
         await queries.invalidateQueries({ queryKey: ["bindings"] });
       }}
     >
@@ -88,15 +88,7 @@ export function BindRole({ roles, onClose }: { roles: readonly Role[]; onClose: 
         set={setRole}
         choices={roles.map((each) => each.name)}
       />
-      <TextField label="Project" hint="Empty: the whole org." value={project} set={setProject} />
-      {project !== "" && (
-        <TextField
-          label="Domain"
-          hint="Empty: all domains of the project."
-          value={domain}
-          set={setDomain}
-        />
-      )}
+      <PlaceFields place={place} set={setPlace} />
     </Confirm>
   );
 }
