@@ -12,6 +12,8 @@ export type Page = {
   rail?: { section: "project" | "org"; icon: string };
   /** The permission without which there is nothing to see: the rail leaves the page out. */
   needs?: string;
+  /** Without logins there is nothing to set up here. */
+  isForLogins?: boolean;
   /** A page of the org that shows things of projects: the permission in any of them is enough. */
   isAnywhere?: boolean;
   load: () => Promise<{ default: ComponentType }>;
@@ -61,13 +63,16 @@ export const PAGES: readonly Page[] = [
   admin("members", "People", "people", "member:read", () => import("./pages/members")),
   admin("roles", "Roles", "roles", "role:read", () => import("./pages/roles")),
   admin("api-keys", "API keys", "keys", "service_account:read", () => import("./pages/api-keys")),
-  admin(
-    "identity-providers",
-    "Identity providers",
-    "providers",
-    "identity_provider:read",
-    () => import("./pages/identity-providers"),
-  ),
+  {
+    ...admin(
+      "identity-providers",
+      "Identity providers",
+      "providers",
+      "identity_provider:read",
+      () => import("./pages/identity-providers"),
+    ),
+    isForLogins: true,
+  },
   {
     ...admin(
       "notifications",

@@ -50,10 +50,13 @@ export default function TriggerPage() {
           <>
             <Active isActive={found.spec.active} />
             {may("run:create") && <Fire name={name} />}
-            {canWrite && <Switch trigger={{ id: found.id, active: found.spec.active }} />}
+            {canWrite && (
+              <Switch className="button" trigger={{ id: found.id, active: found.spec.active }} />
+            )}
             {canWrite && (
               <Act
                 label="Delete"
+                className="button danger"
                 verb="Delete"
                 title={`Delete ${trigger}?`}
                 says="It starts no more runs. The runs that it has started stay."
@@ -174,7 +177,7 @@ function Details({ place, details, name }: { place: Place; details: TriggerDetai
                     <li key={local}>
                       <Instant at={msOf(at)} />{" "}
                       <span className="quiet">
-                        {trigger.cron && `${local} ${trigger.timeZone}`}
+                        {trigger.cron && `${local.slice(11, 16)} in ${trigger.timeZone || "UTC"}`}
                       </span>
                     </li>
                   ))}

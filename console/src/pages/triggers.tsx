@@ -88,13 +88,20 @@ export function Active({ isActive }: { isActive: boolean }) {
   );
 }
 
-export function Switch({ trigger }: { trigger: Pick<Trigger, "id" | "active"> }) {
+export function Switch({
+  trigger,
+  className,
+}: {
+  trigger: Pick<Trigger, "id" | "active">;
+  className?: string;
+}) {
   const name = trigger.id?.name;
   if (name === undefined) return null;
   const verb = trigger.active ? "Switch off" : "Activate";
   return (
     <Act
       label={verb}
+      className={className}
       verb={verb}
       title={`${verb} ${name.name}?`}
       says={

@@ -63,6 +63,7 @@ export function More(props: {
   isLoading: boolean;
   load: () => void;
 }) {
+  if (!props.isMore && props.shown <= 10) return null; // one sees how many they are
   if (!props.isMore)
     return <p className="quiet hint">{props.shown.toLocaleString("en")} in all.</p>;
   return (

@@ -41,8 +41,10 @@ export function useMay(): May {
 
 /** Pages of the rail that have something for the person in a place. */
 export function usePages(place: Place | undefined): readonly Page[] {
-  const grants = useWho().data?.grants ?? [];
-  return PAGES.filter(({ path, rail, needs, isAnywhere }) => {
+  const who = useWho().data;
+  const grants = who?.grants ?? [];
+  return PAGES.filter(({ path, rail, needs, isAnywhere, isForLogins }) => {
+    if (isForLogins && who?.anonymous) return false;
     if (rail === undefined || needs === undefined) return rail !== undefined;
     if (isAnywhere) return grants.some(({ permissions }) => permissions.includes(needs));
     return allows(grants, needs, path.startsWith(PROJECT) ? place : undefined);

@@ -37,10 +37,10 @@ async def test_trigger_shows_its_next_instants_and_is_fired_by_hand(
     await expect(row).to_contain_text(re.compile("started.*by hand by"), timeout=WITHIN)
     assert await visitor.examine("trigger") == []
 
-    await visitor.button("Switch off each-minute").click()
+    await visitor.button("Switch off").click()
     await page.get_by_role("dialog").get_by_role("button", name="Switch off", exact=True).click()
     await expect(instants).to_contain_text("switched off", timeout=WITHIN)
-    await visitor.button("Delete each-minute").click()
+    await visitor.button("Delete").click()
     await page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     await visitor.open(project_path("triggers"))
     await expect(page.get_by_role("link", name="each-minute")).to_have_count(0)
