@@ -38,8 +38,8 @@ async def test_pages_are_accessible_and_fit_narrow_windows(visitor: Visitor, fly
     for name, path in PAGES.items():
         await visitor.open(path)
         await expect(visitor.page.get_by_role("heading", level=1)).to_be_visible(timeout=WITHIN)
-        await expect(visitor.page.get_by_role("status", name="Loading")).to_be_hidden(
-            timeout=WITHIN
+        await expect(visitor.page.get_by_role("status", name="Loading")).to_have_count(
+            0, timeout=WITHIN
         )
         found += await visitor.examine(name)
     assert not found, "\n".join(found)
