@@ -3,6 +3,8 @@ import { ticksOf } from "../../model/bars";
 import type { Scale, Span } from "../../model/scale";
 import { formatDuration } from "../../model/time";
 
+const TICKS = 5; // at most, so that their words do not touch
+const LAST = 0.93; // of the axis: words of a later tick would be cut
 const LEAST_APART = 0.08; // of the axis, between two ticks
 
 /** Ticks since the run's start. Dragging over them zooms to that part; a double click shows all. */
@@ -63,15 +65,17 @@ export function Axis({
           style={{ left: `${each.left * 100}%`, width: `${(each.right - each.left) * 100}%` }}
         />
       ))}
-      {ticksOn(scale, span, origin, length).map((instant) => (
-        <span
-          key={instant}
-          style={{ left: `${scale.at(origin + instant) * 100}%` }}
-          className="axis-tick num"
-        >
-          {instant === 0 ? "0" : formatDuration(instant).replace(/ 00s$|\.0(?= s)/, "")}
-        </span>
-      ))}
+      {ticksOn(scale, span, origin, length)
+        .filter((instant) => scale.at(origin + instant) <= LAST)
+        .map((instant) => (
+          <span
+            key={instant}
+            style={{ left: `${scale.at(origin + instant) * 100}%` }}
+            className="axis-tick num"
+          >
+            {instant === 0 ? "0" : formatDuration(instant).replace(/ 00s$|\.0(?= s)/, "")}
+          </span>
+        ))}
     </span>
   );
 }
@@ -79,8 +83,8 @@ export function Axis({
 /** Instants for ticks, in milliseconds since the origin: none in folded time, and none too close. */
 function ticksOn(scale: Scale, span: Span, origin: number, length: number): number[] {
   const start = span.from - origin;
-  if (scale.folded.length === 0) return ticksOf(length, 6).map((tick) => start + tick);
-  const [, step = length] = ticksOf(length, 6);
+  if (scale.folded.length === 0) return ticksOf(length, TICKS).map((tick) => start + tick);
+  const [, step = length] = ticksOf(length, TICKS);
   const shown: number[] = [start];
   const parts = [span.from, ...scale.folded.map((each) => each.until)];
   const ends = [...scale.folded.map((each) => each.from), span.until];
