@@ -88,6 +88,7 @@ from shared.blobs.store import open_store
 from shared.kit.settings import SettingsError
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.secrets.keyrings import KeyFileError
+from shared.traces.opening import make_recorder
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,9 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     """
     addresses, org = settings.database.addresses, OrgName(settings.tenant.org)
     await require_fit(addresses)
-    metrics = make_registry()
+    traces = settings.traces
+    spans = make_recorder(traces.endpoint, service="volary-controlplane", ratio=traces.ratio)
+    metrics = make_registry(spans)
     pool = partial(
         open_database,
         addresses.orgs,
@@ -253,6 +256,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             clock,
             lineage=None if logins is None else logins.attempts,
             refused=Refusals(database, clock).record,
+            spans=spans,
         ),
     )
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
@@ -283,6 +287,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         clock=clock,
         timings=settings.timings,
         metrics=LinkMetrics(metrics),
+        spans=spans,
     )
     probes = Probes(agent_sessions, clock, blob_base=blobs.base)
     link = LinkServer(
@@ -379,6 +384,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                     await clock.sleep(settings.listeners.stop_delay)
     finally:
         await senders.webhooks.close()
+        await spans.close()
         for each in (database, link_database, loop_database, probe_database):
             await each.close()
 

@@ -1,9 +1,11 @@
 """Builds the registry of the control plane's Prometheus metrics. A part of ``main``."""
 
 import asyncio
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from controlplane.feeds.feeds import FAILED_READS
@@ -16,6 +18,7 @@ from controlplane.usecases.artifact_triggers import FIRINGS, LAG as ARTIFACT_LAG
 from controlplane.usecases.cache_checks import LOOKUPS
 from controlplane.usecases.deliveries import TRIES
 from shared.kit.clock import Clock
+from shared.traces.spans import SpanRecorder
 
 _OF_MODULES: tuple[Collector, ...] = (
     ARTIFACT_LAG,
@@ -33,13 +36,16 @@ _OF_MODULES: tuple[Collector, ...] = (
 )
 
 
-def make_registry(registry: CollectorRegistry | None = None) -> CollectorRegistry:
+def make_registry(
+    spans: SpanRecorder, registry: CollectorRegistry | None = None
+) -> CollectorRegistry:
     """Return a registry, a new one unless given, with what is counted once in each process."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all series
     registry = registry or CollectorRegistry()
     for metric in _OF_MODULES:
         registry.register(metric)
     ProcessCollector(registry=registry)
+    registry.register(_SpanCounts(spans))
     Gauge(
         "volary_build_info",
         "1; the release of this replica is its label.",
@@ -47,6 +53,21 @@ def make_registry(registry: CollectorRegistry | None = None) -> CollectorRegistr
         registry=registry,
     ).labels(version("volary")).set(1)
     return registry
+
+
+class _SpanCounts(Collector):
+    def __init__(self, spans: SpanRecorder) -> None:
+        self._spans = spans
+
+    def collect(self) -> Iterable[Metric]:
+        counts = CounterMetricFamily(
+            "volary_trace_spans",
+            "Spans, by result: sent, failed (the collector took none), dropped (too many waited).",
+            labels=["result"],
+        )
+        for result in ("sent", "failed", "dropped"):
+            counts.add_metric([result], self._spans.counts.get(result, 0))
+        yield counts
 
 
 async def run_readers(database: Database, clock: Clock, registry: CollectorRegistry) -> None:

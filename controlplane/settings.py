@@ -293,6 +293,24 @@ class LogSettings:
     )
 
 
+@settings("Traces", "Of OpenTelemetry; they need `volary[traces]`. [Traces](traces.md).")
+class TraceSettings:
+    endpoint: str = setting(
+        "VOLARY_TRACES_ENDPOINT",
+        kinds.http_url(),
+        "A collector that takes OTLP over gRPC, such as `http://otel-collector:4317`. "
+        "`OTEL_EXPORTER_OTLP_HEADERS` and `…_CERTIFICATE` have their usual meaning.",
+        default="",
+        default_text="nothing is recorded",
+    )
+    ratio: float = setting(
+        "VOLARY_TRACES_RATIO",
+        kinds.fraction(),
+        "The part of all runs whose spans are recorded; errors always are.",
+        default=0.01,
+    )
+
+
 @settings("Control plane")
 class Settings:
     """Settings of one control plane; its repr shows no secret."""
@@ -312,6 +330,7 @@ class Settings:
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     dns: DnsSettings = field(default_factory=DnsSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
         if self.logins.mode is AuthMode.ANONYMOUS:

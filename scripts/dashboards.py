@@ -218,6 +218,7 @@ INTERNALS = Dashboard(
                 "reqps",
                 [(rate("volary_feed_failures_total", "what"), "{{what}}")],
             ),
+            Panel("Spans", "reqps", [(rate("volary_trace_spans_total", "result"), "{{result}}")]),
         ],
     },
 )

@@ -26,6 +26,7 @@ from dataplane.agent.main.metrics import (
 )
 from dataplane.agent.proxy.metrics import Counts
 from shared.kit.metrics import certificate_metrics
+from shared.traces.spans import NO_SPANS
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 
@@ -72,7 +73,7 @@ class _Declarations(CollectorRegistry):
 def controlplane_metrics() -> Sequence[Declared]:
     """Return every metric that a control plane may have, whatever its settings."""
     registry = _Declarations()
-    make_registry(registry)
+    make_registry(NO_SPANS, registry)
     for group in (
         BrowserLoginMetrics,
         CallMetrics,

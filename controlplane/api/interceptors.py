@@ -27,6 +27,7 @@ from controlplane.api.live_streams import LiveStreams
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.orgs import fill_org
 from controlplane.api.permissions import Access
+from controlplane.api.spans import CallSpans, EndedCall
 from controlplane.api.streams import closing
 from controlplane.api.subjects import find_subject
 from controlplane.api.validation import validate
@@ -36,6 +37,7 @@ from controlplane.core.errors import NotAllowedError
 from shared.kit.clock import Clock
 from shared.kit.log_context import log_fields
 from shared.model.traces import describe_action
+from shared.traces.spans import NO_SPANS, SpanRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ RecordRefusal = Callable[[Caller, str, str], Awaitable[None]]
 StreamMethod = Callable[[Caller, Any], AsyncIterator[Message]]
 
 REQUEST_ID_HEADER = "x-request-id"
+TRACEPARENT_HEADER = "traceparent"
 MAX_UNARY_SECONDS = 60.0
 """Longest a unary call may run, however long the caller's own timeout."""
 
@@ -81,12 +84,14 @@ class _Call:
         "code",
         "request",
         "request_id",
+        "response",
         "rpc",
     )
 
     def __init__(self, rpc: Rpc, request: Message, context: Context, metrics: CallMetrics) -> None:
         self.rpc = rpc
         self.request = request
+        self.response: Message | None = None
         self.caller: Caller | None = None
         self.code = "ok"
         self._answer = ""
@@ -113,8 +118,22 @@ class _Call:
         self._context.response_headers()[REQUEST_ID_HEADER] = self.request_id
         return answer
 
-    def end(self, *, timed: bool) -> None:
+    def _ended(self, seconds: float) -> EndedCall:
+        return EndedCall(
+            rpc=self.rpc.name,
+            org=self.caller.org if self.caller is not None and self.caller.org else None,
+            code=self.code,
+            message=self._answer[:_MAX_LOGGED],
+            traceparent=self._context.request_headers().get(TRACEPARENT_HEADER) or "",
+            request=self.request,
+            response=self.response,
+            seconds=seconds,
+        )
+
+    def end(self, spans: CallSpans, *, timed: bool) -> None:
         seconds = perf_counter() - self._started
+        if spans.is_on:
+            spans.record(self._ended(seconds))
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
         # Successful calls come thousands a second, and a task cancels its stream when it is done:
         # both at DEBUG only. Errors are what people ask about.
@@ -148,6 +167,7 @@ class Interceptors:
         *,
         lineage: Lineage | None = None,
         refused: RecordRefusal | None = None,
+        spans: SpanRecorder = NO_SPANS,
     ) -> None:
         """
         Wrap methods with these.
@@ -159,6 +179,7 @@ class Interceptors:
         self._authn = authn
         self._lineage = lineage
         self._metrics = metrics
+        self._spans = CallSpans(spans, clock)
         self.streams = LiveStreams(clock)
 
     def unary(
@@ -171,7 +192,8 @@ class Interceptors:
                 with log_fields(call.log_fields):
                     async with asyncio.timeout(_timeout_seconds(context)):
                         call.caller = await self._admit(call, request, context)
-                        return await method(call.caller, request)
+                        call.response = await method(call.caller, request)
+                        return call.response
             except asyncio.CancelledError:
                 call.code = Code.CANCELED.value
                 raise
@@ -180,7 +202,7 @@ class Interceptors:
                 raise call.failed(error) from error
             finally:
                 self._metrics.in_flight.dec()
-                call.end(timed=True)
+                call.end(self._spans, timed=True)
 
         return answer
 
@@ -203,7 +225,7 @@ class Interceptors:
             except Exception as error:
                 raise call.failed(error) from error
             finally:
-                call.end(timed=False)
+                call.end(self._spans, timed=False)
 
         return answer
 

@@ -29,11 +29,11 @@ class Subject:
     parent: ActionName | None = None  # of an action to enqueue
 
 
-def find_subject(message: object) -> Subject | None:
+def find_subject(message: object, *, depth: int = _DEPTH) -> Subject | None:
     """Return what the message is about; None if it names no run, or is a stream of messages."""
     if not isinstance(message, Message):
         return None
-    path = _path(message.DESCRIPTOR)
+    path = _path(message.DESCRIPTOR, depth)
     if not path:
         return None
     found: Any = message
@@ -55,9 +55,9 @@ def find_subject(message: object) -> Subject | None:
 
 
 @cache
-def _path(descriptor: Descriptor) -> Path:
+def _path(descriptor: Descriptor, depth: int) -> Path:
     """Return the fields that lead to an action, or else to a run; () if there are none."""
-    return _find(descriptor, _ACTION, _DEPTH) or _find(descriptor, _RUN, _DEPTH)
+    return _find(descriptor, _ACTION, depth) or _find(descriptor, _RUN, depth)
 
 
 def _find(descriptor: Descriptor, wanted: str, depth: int) -> Path:

@@ -14,6 +14,7 @@ from controlplane.settings import (
     LogFormat,
     LogLevel,
     Settings,
+    TraceSettings,
     database_addresses,
     owner_database_url,
     warn_of_unknown,
@@ -90,6 +91,7 @@ def up(
             blob_base=blob_base,
             login=read(LoginSettings, os.environ) if login else None,
             notifications=read(NotificationSettings, os.environ),
+            traces=read(TraceSettings, os.environ),
         )
 
 

@@ -34,6 +34,7 @@ from controlplane.settings import (
     LogSettings,
     Settings,
     TenantSettings,
+    TraceSettings,
     require_loopback,
 )
 from controlplane.store import migrations
@@ -70,6 +71,7 @@ def up(
     blob_base: str = "",
     login: LoginSettings | None = None,
     notifications: NotificationSettings | None = None,
+    traces: TraceSettings | None = None,
 ) -> None:
     """
     Run everything until SIGINT or SIGTERM; "" selects the default.
@@ -113,6 +115,7 @@ def up(
             ),
             secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
             notifications=notifications or NotificationSettings(),
+            traces=traces or TraceSettings(),
             log=LogSettings(level=log_level),
         )
         run_until_signalled(_run(directory, settings, database.server, files))

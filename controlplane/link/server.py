@@ -47,6 +47,7 @@ from shared.kit.log_context import log_fields
 from shared.kit.outside_logs import OutsideLog
 from shared.model.link_messages import Rejected
 from shared.model.link_session import End
+from shared.traces.spans import NO_SPANS, SpanRecorder
 
 log = logging.getLogger(__name__)
 outside = OutsideLog(log)
@@ -134,6 +135,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         clock: Clock,
         timings: LinkTimings,
         metrics: LinkMetrics,
+        spans: SpanRecorder = NO_SPANS,
     ) -> None:
         self._agent_sessions = agent_sessions
         self._feeds = feeds
@@ -142,6 +144,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         self._clock = clock
         self._timings = timings
         self._metrics = metrics
+        self._spans = spans
         self._open_streams: dict[SessionStream, None] = {}  # an ordered set
         self._admission = AdmissionLimiter(
             HANDSHAKES_AT_ONCE, hold_at_most=HANDSHAKE_TIMEOUT_SECONDS
@@ -236,6 +239,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             clock=self._clock,
             timings=self._timings,
             metrics=self._metrics,
+            spans=self._spans,
         )
         agent = await stream.greet()
         _require_identity(identity, agent)

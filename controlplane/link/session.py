@@ -33,6 +33,7 @@ from controlplane.link import frames
 from controlplane.link.forwarded_calls import ForwardedCallServer
 from controlplane.link.live_calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.spans import LinkSpans
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, CommittedReports
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import call_pb2, link_pb2
@@ -41,6 +42,7 @@ from shared.kit.wakeup import Wakeup
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, LeaseId
 from shared.model.link_session import End, ProtocolError
+from shared.traces.spans import NO_SPANS, SpanRecorder
 from shared.wire.fields import BadMessageError
 
 log = logging.getLogger(__name__)
@@ -85,8 +87,10 @@ class SessionStream:
         clock: Clock,
         timings: LinkTimings,
         metrics: LinkMetrics,
+        spans: SpanRecorder = NO_SPANS,
     ) -> None:
         self._pipe = pipe
+        self._spans = LinkSpans(spans, clock)
         self._agent_sessions = agent_sessions
         self._feeds = feeds
         self._live = live
@@ -247,6 +251,7 @@ class SessionStream:
             if commit is None:
                 continue
             async with self._commit_lock:
+                begun = self._clock.now()
                 with self._metrics.commit.time():
                     committed = await self._agent_sessions.commit_reports(
                         session, commit.accepted, commit.reports
@@ -260,6 +265,7 @@ class SessionStream:
                     )
                 )
                 self._acknowledge(committed)
+                self._spans.committed(commit.reports, committed.acknowledged, begun)
                 if committed.locked:
                     self._acknowledge(
                         await self._agent_sessions.settle_locked(session, committed.locked)
@@ -293,7 +299,7 @@ class SessionStream:
             self._perform(self._state.claimed(found.spec, len(found.assignments)))
             if found.assignments:
                 self._metrics.assigned(found)
-                await self._assign(session, found.assignments)
+                await self._assign(session, self._spans.leased(session.cluster.name, found))
                 continue
             self._perform(self._state.stop(found.stops))
             pause = self._state.claim_pause(found.next_at, self._clock.now())

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from dataplane.agent.kube.objects import Name
@@ -22,6 +21,7 @@ from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
 from dataplane.agent.secret_managers.choice import CHOICES, ManagerSettings
+from dataplane.agent.telemetry_settings import LogSettings, TraceSettings
 from shared.kit.settings import (
     Kind,
     chosen,
@@ -46,15 +46,6 @@ _YEAR_SECONDS = 366 * 86_400
 _NAME = kinds.text(253, metavar="NAME")
 
 _log = logging.getLogger(__name__)
-
-
-class LogLevel(StrEnum):
-    """Lowest level that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def _parse_endpoint(text: str) -> Endpoint:
@@ -269,19 +260,6 @@ class KubernetesSettings:
         return Name(self.namespace, f"{self.proxy_name}-secrets-key")
 
 
-@settings("Logs")
-class LogSettings:
-    level: LogLevel = setting(
-        "VOLARY_AGENT_LOG_LEVEL",
-        kinds.one_of(LogLevel),
-        "The lowest level that is logged.",
-        default=LogLevel.INFO,
-    )
-    json: bool = setting(
-        "VOLARY_AGENT_LOG_JSON", kinds.boolean(), "Log a JSON object a line.", default=False
-    )
-
-
 @settings("Connection and capacity")
 class Settings:
     runtime: ProcessSettings | KubernetesSettings = chosen(
@@ -357,6 +335,7 @@ class Settings:
     )
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
         if self.token_file is not None and self.enrolment.join_token_file is not None:

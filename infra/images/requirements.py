@@ -11,10 +11,11 @@ from pathlib import Path
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
 images = {
-    "controlplane": [*project["dependencies"], *extras["controlplane"]],
+    "controlplane": [*project["dependencies"], *extras["controlplane"], *extras["traces"]],
     "agent": [
         *project["dependencies"],
         *extras["agent"],
+        *extras["traces"],
         *(each for name in os.environ.get("AGENT_EXTRAS", "").split() for each in extras[name]),
     ],
     "copilot": extras["copilot"],  # without the dependencies that the other programs share

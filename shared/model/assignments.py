@@ -33,6 +33,7 @@ class Assignment:
     # A disconnected agent stops it after its self-fence timeout, since its lease may then go to
     # another cluster.
     replaceable: bool = False
+    traceparent: str = ""  # of the attempt's span; "" if no traces are recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,7 @@ class Report:
     log_uri: str = ""  # its log in the object store, once uploaded
     events: Sequence[ClusterEvent] = field(default=())
     log_links: Sequence[LogLink] = ()  # the complete list; empty: unchanged
+    traceparent: str = ""  # of the assignment, in the report of the end
 
 
 class AckStatus(IntEnum):

@@ -58,6 +58,12 @@ def context_of_attempt(action: TraceContext, number: int) -> TraceContext:
     return TraceContext(action.trace_id, span_id, action.sampled)
 
 
+def context_of_part(attempt: TraceContext, part: str) -> TraceContext:
+    """Return the context of the one span of a part of an attempt: wait, start, commit."""
+    span_id = sha256(f"{attempt.trace_id}/{attempt.span_id}/{part}".encode()).hexdigest()[:16]
+    return TraceContext(attempt.trace_id, span_id, attempt.sampled)
+
+
 def is_sampled(trace_id: str, ratio: float) -> bool:
     """Decide as OpenTelemetry's TraceIdRatioBased sampler does."""
     bound: int = round(ratio * 2**_LOW_BITS)

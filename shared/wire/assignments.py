@@ -14,7 +14,7 @@ from shared.model.ids import (
     RunKey,
     RunName,
 )
-from shared.wire.fields import BadMessageError, parse_timestamp
+from shared.wire.fields import BadMessageError, parse_timestamp, parse_traceparent_field
 from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease_id, render_attempt_id
 
 _KIND = assignment_pb2.Assignment.Kind
@@ -64,6 +64,7 @@ def parse_assignment(message: assignment_pb2.Assignment) -> Assignment:
         raw_data_prefix=message.raw_data_prefix,
         run_started_at=parse_timestamp(message.run_started_at_us),
         replaceable=message.replaceable,
+        traceparent=parse_traceparent_field(message.traceparent),
     )
 
 
@@ -88,5 +89,6 @@ def render_assignment(assignment: Assignment) -> assignment_pb2.Assignment:
         raw_data_prefix=assignment.raw_data_prefix,
         run_started_at_us=to_us(assignment.run_started_at),
         replaceable=assignment.replaceable,
+        traceparent=assignment.traceparent,
         kind=_KIND.KIND_ACTION,
     )

@@ -9,6 +9,7 @@ URI, so a bad one is rejected.
 from datetime import datetime
 
 from shared.kit.timestamps import from_us
+from shared.model.traces import parse_traceparent
 
 MAX_CODE_BYTES = 256
 MAX_URI_BYTES = 2048
@@ -45,3 +46,8 @@ def parse_timestamp(us: int) -> datetime:
         return from_us(us)
     except ValueError as error:
         raise BadMessageError(str(error)) from error
+
+
+def parse_traceparent_field(given: str) -> str:
+    """Return a valid traceparent, or "": a trace is worth no refused message."""
+    return given if parse_traceparent(given) is not None else ""

@@ -17,6 +17,7 @@ from shared.wire.fields import (
     MAX_CODE_BYTES,
     BadMessageError,
     parse_timestamp,
+    parse_traceparent_field,
     parse_uri,
     parse_words,
 )
@@ -60,6 +61,7 @@ def parse_report(message: report_pb2.Report) -> Report:
             for link in message.log_links[:MAX_LOG_LINKS]
             if link.uri.startswith(_FOR_BROWSERS)
         ],
+        traceparent=parse_traceparent_field(message.traceparent),
     )
 
 
@@ -83,6 +85,7 @@ def render_report(report: Report) -> report_pb2.Report:
             for event in report.events
         ],
         log_links=[report_pb2.LogLink(name=link.name, uri=link.uri) for link in report.log_links],
+        traceparent=report.traceparent,
     )
 
 

@@ -62,3 +62,11 @@ def test_zygote_starts_with_as_few_imports() -> None:
     loaded = _loaded_by("import dataplane.agent.runtimes.process.zygote")
 
     assert not loaded & {name for name, why in _SHIMS_TOO.items() if why}
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["controlplane.cli", "controlplane.main", "dataplane.agent.main.pods", "dataplane.copilot.cli"],
+)
+def test_programs_load_no_opentelemetry_until_an_endpoint_is_configured(program: str) -> None:
+    assert "opentelemetry" not in _loaded_by(f"import {program}")

@@ -74,4 +74,5 @@ def next_report(
         log_uri=update.log_uri,
         events=update.events,
         log_links=update.log_links,
+        traceparent=active.assignment.traceparent if active.is_over else "",
     )

@@ -45,6 +45,7 @@ def render_assignment(assignment: Assignment) -> str:
             assignment.raw_data_prefix,
             to_us(assignment.run_started_at),
             assignment.replaceable,
+            assignment.traceparent,
         ]
     )
 
@@ -72,6 +73,7 @@ def parse_assignment(text: str) -> Assignment:
         raw_data_prefix=raw_data_prefix,
         run_started_at=from_us(started_us),
         replaceable=bool(later and later[0]),
+        traceparent=str(later[1]) if len(later) > 1 else "",
     )
 
 

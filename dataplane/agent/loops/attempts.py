@@ -18,6 +18,7 @@ from dataplane.agent.core.capacity import Slots
 from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.attempt_spans import AttemptSpans
 from dataplane.agent.loops.specs import SpecMissingError, Specs
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.runtime_selection import Runtimes
@@ -30,6 +31,7 @@ from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 from shared.model.traces import describe_action
+from shared.traces.spans import NO_SPANS, SpanRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Attempts:
         clock: Clock,
         *,
         take_along: timedelta | None = None,
+        spans: SpanRecorder = NO_SPANS,
     ) -> None:
         """``take_along``: stop processes when the agent ends, and wait this long for them."""
         self._ledger = ledger
@@ -85,6 +88,7 @@ class Attempts:
         self._wakeup = wakeup
         self._clock = clock
         self._take_along = take_along
+        self._spans = AttemptSpans(spans)
         self._running: dict[AttemptId, _Running] = {}
         self.slots = Slots()
         self._tasks: asyncio.TaskGroup | None = None
@@ -186,6 +190,7 @@ class Attempts:
         now = self._clock.now()
         began = [StatusUpdate(phase=Phase.RUNNING)] if update.phase is Phase.SUCCEEDED else []
         await self._ledger.record(attempt, [*began, update], now)
+        self._spans.ended(running.active, update, now)
         self._drop(running)
         if running.needs_process:
             self._note_end(running.active.assignment, update, now)
@@ -246,7 +251,10 @@ class Attempts:
 
     async def _run_job(self, job: Job, stop: asyncio.Event) -> StatusUpdate:
         async def report_status(update: StatusUpdate) -> None:
-            await self._ledger.record(job.assignment.attempt, [update], self._clock.now())
+            now = self._clock.now()
+            await self._ledger.record(job.assignment.attempt, [update], now)
+            if update.phase is Phase.RUNNING:
+                self._spans.started(job.assignment, job.accepted_at, now)
             self._wakeup.wake()
 
         return await self._runtimes.choose(job).run(job, report_status, stop)

@@ -17,6 +17,7 @@ from dataplane.agent.runtimes.runtime_selection import Runtimes
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
+from shared.traces.opening import make_recorder
 
 
 async def run_services(
@@ -43,7 +44,8 @@ async def run_services(
     the runtimes, by name.
     """
     wakeup = Wakeup()
-    attempts = Attempts(ledger, runtimes, wakeup, clock, take_along=take_along)
+    spans = make_recorder(settings.traces.endpoint, service="volary-agent")
+    attempts = Attempts(ledger, runtimes, wakeup, clock, take_along=take_along, spans=spans)
     followers = LogFollowers(logs, wakeup)
     fence = Fence(ledger, attempts, fenced, clock, grace=settings.grace)
     handler = AgentSessionHandler(
@@ -67,10 +69,13 @@ async def run_services(
         secrets_key=secrets_key,
         renewal=Renewal(credential, clock) if isinstance(credential, Identity) else None,
     )
-    async with asyncio.TaskGroup() as services:
-        for name, run in (also or {}).items():
-            services.create_task(run(), name=name)
-        services.create_task(attempts.run(), name="attempts")
-        services.create_task(followers.run(), name="followers")
-        services.create_task(fence.run(), name="fence")
-        services.create_task(connection.run(), name="connection")
+    try:
+        async with asyncio.TaskGroup() as services:
+            for name, run in (also or {}).items():
+                services.create_task(run(), name=name)
+            services.create_task(attempts.run(), name="attempts")
+            services.create_task(followers.run(), name="followers")
+            services.create_task(fence.run(), name="fence")
+            services.create_task(connection.run(), name="connection")
+    finally:
+        await spans.close()

@@ -34,6 +34,7 @@ _PASSED = frozenset(
         "connect-timeout-ms",
         "content-encoding",
         "content-type",
+        "traceparent",
         "user-agent",
         "x-request-id",
     }

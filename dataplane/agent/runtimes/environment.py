@@ -9,6 +9,8 @@ from shared.model.assignments import Assignment
 ATTEMPT_VARIABLE = "VOLARY_ATTEMPT"
 """Identifies an attempt's processes, even those that left its session."""
 
+TRACE_VARIABLE = "TRACEPARENT"
+
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 
 
@@ -37,7 +39,13 @@ def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, st
         "_U_USE_ACTIONS": "1",
         "DO_NOT_TRACK": "1",
         ATTEMPT_VARIABLE: str(assignment.attempt),
+        **trace_variables(assignment),
     }
+
+
+def trace_variables(assignment: Assignment) -> dict[str, str]:
+    """Return the variable by which OpenTelemetry in a task joins the trace of its run."""
+    return {TRACE_VARIABLE: assignment.traceparent} if assignment.traceparent else {}
 
 
 def substitute(

@@ -74,6 +74,18 @@ def seconds(lowest: float, highest: float) -> Kind[timedelta]:
     )
 
 
+def fraction() -> Kind[float]:
+    """Accept a number from 0 to 1."""
+
+    def parse(given: str) -> float:
+        number = float(given)
+        if not 0 <= number <= 1:
+            raise ValueError
+        return number
+
+    return Kind(accepts="a number from 0 to 1", parse=parse, metavar="NUMBER")
+
+
 def seconds_or_unlimited(highest: float) -> Kind[timedelta | None]:
     """Accept a number of seconds; 0 is None, no limit."""
     limited = seconds(0, highest)

@@ -4,7 +4,7 @@ import os
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -73,7 +73,16 @@ class Replica:
 class World:
     """A database, a bucket, replicas, and at most one agent."""
 
-    def __init__(self, home: Path, database: DatabaseForTest, *, replicas: int) -> None:
+    def __init__(
+        self,
+        home: Path,
+        database: DatabaseForTest,
+        *,
+        replicas: int,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """``variables``: more of the environment of all programs."""
+        self._variables = variables or {}
         self.home = home
         self.blobs = home / "blobs"
         self._database = database
@@ -97,7 +106,8 @@ class World:
             *("--data-dir", str(self.home / "agent"), "--log-level", "debug"),
             *("--public-endpoint", f"localhost:{replicas[0].http_port}"),
         ]
-        self._agent = Program("agent", command, logs=self.home, environment=context(self.home))
+        environment = {**context(self.home), **self._variables}
+        self._agent = Program("agent", command, logs=self.home, environment=environment)
         self._agent.start()
         wait_until(lambda: any(each.has_agent() for each in replicas), "the agent is connected")
 
@@ -176,6 +186,7 @@ class World:
             "VOLARY_HTTP_PORT": str(http_port),
             "VOLARY_LINK_PORT": str(link_port),
             "VOLARY_LOG_LEVEL": "debug",
+            **self._variables,
         }
         command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
         program = Program(f"replica-{number}", command, logs=self.home, environment=environment)
@@ -192,9 +203,15 @@ class World:
 
 
 @contextmanager
-def running(home: Path, database: DatabaseForTest, *, replicas: int) -> Iterator[World]:
+def running(
+    home: Path,
+    database: DatabaseForTest,
+    *,
+    replicas: int,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[World]:
     """Have so many replicas up for the length of a block."""
-    world = World(home, database, replicas=replicas)
+    world = World(home, database, replicas=replicas, variables=variables)
     try:
         for replica in world.replicas:
             replica.start()

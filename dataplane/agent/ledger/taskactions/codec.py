@@ -108,6 +108,8 @@ def _render_assignment(assignment: Assignment) -> dict[str, Any]:
     }
     if assignment.parent is not None:
         fields["parent"] = assignment.parent
+    if assignment.traceparent:
+        fields["traceparent"] = assignment.traceparent
     return fields
 
 
@@ -130,6 +132,7 @@ def _parse_assignment(spec: Mapping[str, Any]) -> Assignment:
         raw_data_prefix=spec["rawDataPrefix"],
         run_started_at=parse_rfc3339(spec["runStartedAt"]),
         replaceable=bool(spec.get("replaceable", False)),
+        traceparent=str(spec.get("traceparent", "")),
     )
 
 

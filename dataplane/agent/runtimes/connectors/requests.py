@@ -12,7 +12,7 @@ from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.objects import label_attempt
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.client import Category
-from dataplane.agent.runtimes.environment import substitute
+from dataplane.agent.runtimes.environment import substitute, trace_variables
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
@@ -152,4 +152,5 @@ def _environment(job: Job) -> Mapping[str, str]:
         "RUN_NAME": run.name,
         "ACTION_NAME": job.assignment.key.name,
         "_U_RUN_BASE": job.assignment.run_base,
+        **trace_variables(job.assignment),
     }

@@ -86,7 +86,14 @@ print(json.dumps([name for name in sys.modules if name not in before]))
 """
 
 _PER_ACTION = frozenset(
-    {"ACTION_NAME", "FLYTE_ATTEMPT_NUMBER", "RUN_NAME", "VOLARY_ATTEMPT", "_U_RUN_BASE"}
+    {
+        "ACTION_NAME",
+        "FLYTE_ATTEMPT_NUMBER",
+        "RUN_NAME",
+        "TRACEPARENT",
+        "VOLARY_ATTEMPT",
+        "_U_RUN_BASE",
+    }
 )
 """Variables a0 reads when it runs, never while it is imported."""
 

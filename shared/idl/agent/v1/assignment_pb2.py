@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/agent/v1/assignment.proto\x12\x0fvolary.agent.v1\".\n\tAttemptId\x12\x11\n\taction_id\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\"$\n\x04Spec\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xe2\x03\n\nAssignment\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x0b\n\x03org\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\x12\x0b\n\x03run\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x0e\n\x06parent\x18\x08 \x01(\t\x12\x11\n\ttask_type\x18\t \x01(\t\x12\x11\n\ttask_spec\x18\n \x01(\x0c\x12\x10\n\x08run_spec\x18\x0b \x01(\x0c\x12\x11\n\tinput_uri\x18\x0c \x01(\t\x12\x10\n\x08run_base\x18\r \x01(\t\x12\x15\n\routput_prefix\x18\x0e \x01(\t\x12\x1e\n\x16previous_output_prefix\x18\x0f \x01(\t\x12\x17\n\x0fraw_data_prefix\x18\x10 \x01(\t\x12\x19\n\x11run_started_at_us\x18\x11 \x01(\x03\x12\x13\n\x0breplaceable\x18\x12 \x01(\x08\x12.\n\x04kind\x18\x13 \x01(\x0e\x32 .volary.agent.v1.Assignment.Kind\"-\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_ACTION\x10\x01\"i\n\x0f\x41ssignmentBatch\x12$\n\x05specs\x18\x01 \x03(\x0b\x32\x15.volary.agent.v1.Spec\x12\x30\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x1b.volary.agent.v1.Assignment\"2\n\x08\x41\x63\x63\x65pted\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\"3\n\tConfirmed\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\"F\n\x05Lease\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/agent/v1/assignment.proto\x12\x0fvolary.agent.v1\".\n\tAttemptId\x12\x11\n\taction_id\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\"$\n\x04Spec\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xf7\x03\n\nAssignment\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x0b\n\x03org\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\x12\x0b\n\x03run\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x0e\n\x06parent\x18\x08 \x01(\t\x12\x11\n\ttask_type\x18\t \x01(\t\x12\x11\n\ttask_spec\x18\n \x01(\x0c\x12\x10\n\x08run_spec\x18\x0b \x01(\x0c\x12\x11\n\tinput_uri\x18\x0c \x01(\t\x12\x10\n\x08run_base\x18\r \x01(\t\x12\x15\n\routput_prefix\x18\x0e \x01(\t\x12\x1e\n\x16previous_output_prefix\x18\x0f \x01(\t\x12\x17\n\x0fraw_data_prefix\x18\x10 \x01(\t\x12\x19\n\x11run_started_at_us\x18\x11 \x01(\x03\x12\x13\n\x0breplaceable\x18\x12 \x01(\x08\x12.\n\x04kind\x18\x13 \x01(\x0e\x32 .volary.agent.v1.Assignment.Kind\x12\x13\n\x0btraceparent\x18\x14 \x01(\t\"-\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_ACTION\x10\x01\"i\n\x0f\x41ssignmentBatch\x12$\n\x05specs\x18\x01 \x03(\x0b\x32\x15.volary.agent.v1.Spec\x12\x30\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x1b.volary.agent.v1.Assignment\"2\n\x08\x41\x63\x63\x65pted\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\"3\n\tConfirmed\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\"F\n\x05Lease\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPEC']._serialized_start=105
   _globals['_SPEC']._serialized_end=141
   _globals['_ASSIGNMENT']._serialized_start=144
-  _globals['_ASSIGNMENT']._serialized_end=626
-  _globals['_ASSIGNMENT_KIND']._serialized_start=581
-  _globals['_ASSIGNMENT_KIND']._serialized_end=626
-  _globals['_ASSIGNMENTBATCH']._serialized_start=628
-  _globals['_ASSIGNMENTBATCH']._serialized_end=733
-  _globals['_ACCEPTED']._serialized_start=735
-  _globals['_ACCEPTED']._serialized_end=785
-  _globals['_CONFIRMED']._serialized_start=787
-  _globals['_CONFIRMED']._serialized_end=838
-  _globals['_LEASE']._serialized_start=840
-  _globals['_LEASE']._serialized_end=910
+  _globals['_ASSIGNMENT']._serialized_end=647
+  _globals['_ASSIGNMENT_KIND']._serialized_start=602
+  _globals['_ASSIGNMENT_KIND']._serialized_end=647
+  _globals['_ASSIGNMENTBATCH']._serialized_start=649
+  _globals['_ASSIGNMENTBATCH']._serialized_end=754
+  _globals['_ACCEPTED']._serialized_start=756
+  _globals['_ACCEPTED']._serialized_end=806
+  _globals['_CONFIRMED']._serialized_start=808
+  _globals['_CONFIRMED']._serialized_end=859
+  _globals['_LEASE']._serialized_start=861
+  _globals['_LEASE']._serialized_end=931
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ class Spec(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us", "replaceable", "kind")
+    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us", "replaceable", "kind", "traceparent")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Assignment.Kind]
@@ -50,6 +50,7 @@ class Assignment(_message.Message):
     RUN_STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     REPLACEABLE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptId
     lease_id: bytes
     org: str
@@ -69,7 +70,8 @@ class Assignment(_message.Message):
     run_started_at_us: int
     replaceable: bool
     kind: Assignment.Kind
-    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ..., replaceable: _Optional[bool] = ..., kind: _Optional[_Union[Assignment.Kind, str]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ..., replaceable: _Optional[bool] = ..., kind: _Optional[_Union[Assignment.Kind, str]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class AssignmentBatch(_message.Message):
     __slots__ = ("specs", "assignments")

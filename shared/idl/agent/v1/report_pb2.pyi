@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Report(_message.Message):
-    __slots__ = ("attempt", "lease_id", "version", "phase", "at_us", "reason", "message", "failure", "output_uri", "report_uri", "log_uri", "events", "log_links")
+    __slots__ = ("attempt", "lease_id", "version", "phase", "at_us", "reason", "message", "failure", "output_uri", "report_uri", "log_uri", "events", "log_links", "traceparent")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class Report(_message.Message):
     LOG_URI_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     LOG_LINKS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     attempt: _assignment_pb2.AttemptId
     lease_id: bytes
     version: int
@@ -35,7 +36,8 @@ class Report(_message.Message):
     log_uri: str
     events: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
     log_links: _containers.RepeatedCompositeFieldContainer[LogLink]
-    def __init__(self, attempt: _Optional[_Union[_assignment_pb2.AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., version: _Optional[int] = ..., phase: _Optional[int] = ..., at_us: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., output_uri: _Optional[str] = ..., report_uri: _Optional[str] = ..., log_uri: _Optional[str] = ..., events: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ..., log_links: _Optional[_Iterable[_Union[LogLink, _Mapping]]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, attempt: _Optional[_Union[_assignment_pb2.AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., version: _Optional[int] = ..., phase: _Optional[int] = ..., at_us: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., output_uri: _Optional[str] = ..., report_uri: _Optional[str] = ..., log_uri: _Optional[str] = ..., events: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ..., log_links: _Optional[_Iterable[_Union[LogLink, _Mapping]]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class LogLink(_message.Message):
     __slots__ = ("name", "uri")

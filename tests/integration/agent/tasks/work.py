@@ -23,6 +23,11 @@ async def add_one(x: int) -> int:
 
 
 @env.task
+async def read_variable(name: str) -> str:
+    return os.environ[name]
+
+
+@env.task
 async def append(ledger: str, seconds: int) -> int:
     """Leave a mark that it ran, then take its time."""
     with Path(ledger).open("a") as file:

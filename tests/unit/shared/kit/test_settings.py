@@ -200,6 +200,7 @@ def test_any_text_of_a_setting_is_read_or_refused_by_name(variable: str, text: s
     ("kind", "accepted", "invalid"),
     [
         (kinds.whole_number(1, 9, unit="x"), ["1", "9", "007"], ["0", "10", "-1", "1.0", "1_0", "\u0661"]),
+        (kinds.fraction(), ["0", "0.01", ".5", "1"], ["1.1", "-0.1", "nan", "half"]),
         (kinds.seconds(0, 5), ["0", "4.5", ".5", "5"], ["5.1", "-1", "nan", "inf", "1e0", "5 s"]),
         (kinds.port(), ["0", "65535"], ["65536", "-1", "tcp://10.0.0.1:80", "81OO"]),
         (kinds.boolean(), ["true", "NO", "1"], ["maybe", "2"]),
@@ -208,7 +209,7 @@ def test_any_text_of_a_setting_is_read_or_refused_by_name(variable: str, text: s
         (kinds.http_url(), ["http://a", "https://a:1/b/"], ["localhost:8100", "ftp://a", "http://"]),
         (kinds.host_port(), ["a:1", "a.b-c:65535", "[::1]:80"], ["a", "a:0", "a:65536", "a:1/x", "::1:80", "u@a:1", ":80"]),
     ],
-    ids=["number", "seconds", "port", "boolean", "text", "name", "url", "address"],
+    ids=["number", "fraction", "seconds", "port", "boolean", "text", "name", "url", "address"],
 )  # fmt: skip
 def test_kind_of_setting_accepts_exactly_what_it_says(
     kind: Kind[object], accepted: Sequence[str], invalid: Sequence[str]

@@ -15,6 +15,8 @@ from shared.model.traces import (
     TraceContext,
     context_of_action,
     context_of_attempt,
+    context_of_part,
+    describe_action,
     is_sampled,
     parse_traceparent,
     render_traceparent,
@@ -81,3 +83,18 @@ def test_ratio_of_runs_is_sampled() -> None:
     assert all(is_sampled(trace, 1) for trace in traces)
     assert 60 < sum(is_sampled(trace, 0.05) for trace in traces) < 140
     assert all(is_sampled(trace, 0.5) for trace in traces if is_sampled(trace, 0.1))
+
+
+def test_parts_of_an_attempt_have_spans_of_their_own() -> None:
+    attempt = TraceContext(TRACE, SPAN, sampled=True)
+    wait, start = context_of_part(attempt, "wait"), context_of_part(attempt, "start")
+    assert len({wait.span_id, start.span_id, SPAN}) == 3
+    assert (wait.trace_id, wait.sampled) == (TRACE, True)
+
+
+def test_described_action_has_the_trace_id_of_its_run() -> None:
+    assert describe_action(ORG, ActionKey(run(), ActionName("a1"))) == {
+        "org": "acme",
+        "action": "p/d/r1/a1",
+        "trace_id": trace_id_of(ORG, run()),
+    }

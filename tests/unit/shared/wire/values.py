@@ -42,6 +42,7 @@ digests = st.binary(min_size=32, max_size=32).map(Digest)
 attempt_ids = st.builds(AttemptId, uuids.map(ActionId), numbers)
 lease_ids = uuids.map(LeaseId)
 run_keys = st.builds(RunKey, names.map(ProjectName), names.map(DomainName), names.map(RunName))
+traceparents = st.sampled_from(("", f"00-{'4b' * 16}-{'00f0' * 4}-01"))
 assignments = st.builds(
     Assignment,
     org=names.map(OrgName),
@@ -59,6 +60,7 @@ assignments = st.builds(
     raw_data_prefix=texts,
     run_started_at=instants,
     replaceable=st.booleans(),
+    traceparent=traceparents,
 )
 failures = st.builds(
     Failure,
@@ -85,6 +87,7 @@ reports = st.builds(
     log_uri=texts,
     events=st.lists(events, max_size=3),
     log_links=st.lists(log_links, max_size=3),
+    traceparent=traceparents,
 )
 acknowledgements = st.builds(Acknowledgement, attempt_ids, numbers, st.sampled_from(AckStatus))
 log_lines = st.builds(LogLine, instants, texts, st.sampled_from(Originator))
