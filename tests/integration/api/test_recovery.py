@@ -316,3 +316,14 @@ async def test_success_that_comes_after_the_recovered_run_ended_is_not_taken_ove
     await api.actions.enqueue(enqueue(api, "late", run="r2", spec=with_outputs()))
     assert [each.key.name for each in await api.claim()] == ["late"]
     assert await phase_of(api, "late", "r1") == ActionPhase.ACTION_PHASE_ABORTED
+
+
+async def test_client_cannot_say_that_its_action_was_recovered(api: ApiUnderTest) -> None:
+    await start(api, "r1")
+    request = enqueue(api, "mine", spec=with_outputs())
+    request.action.recovered_from.CopyFrom(action_id("good", run="other"))
+    await api.actions.enqueue(request)
+
+    found = await details_of(api, "mine", "r1")
+    assert found.status.phase == QUEUED
+    assert not found.metadata.HasField("recovered_from")
