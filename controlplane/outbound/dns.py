@@ -20,7 +20,6 @@ from shared.kit.settings import kinds, setting, settings
 LOOKUP_SECONDS = 5.0
 """How long a look-up may take, with all its tries."""
 _AT_ONCE = 16
-_MAX_RECORDS = 100
 
 
 class LookupFailedError(Exception):
@@ -75,10 +74,8 @@ class Dns:
                 raise LookupFailedError(
                     f"the DNS look-up of {name} failed ({type(error).__name__})"
                 ) from error
-        return [
-            b"".join(record.strings).decode("utf-8", "replace")
-            for record in list(answer)[:_MAX_RECORDS]
-        ]
+        # All of them: a server sends them in any order, and an answer has at most 64 KiB.
+        return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         """Return a new resolver: that of the machine reads its file again, and none caches."""

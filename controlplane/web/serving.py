@@ -214,7 +214,8 @@ def _fit_open_files(connections: int) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the address early, so that a port in use is an error before anything else starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # By its protocol asyncio knows TCP, and sends an answer's head and body without a delay.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -1,6 +1,7 @@
-"""A small DNS server for tests: answers TXT queries over UDP from a table, or not at all."""
+"""A small DNS server for tests: answers TXT queries from a table, or not at all."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,19 @@ import dns.rrset
 
 @dataclass
 class DnsForTests(asyncio.DatagramProtocol):
-    """``texts``: of each name; ``rcode``: answered instead; ``is_silent``: no answer."""
+    """
+    ``texts``: of each name; ``rcode``: answered instead; ``is_silent``: no answer.
+
+    An answer over ``most_bytes`` is truncated over UDP, and whole over TCP, if ``has_tcp``.
+    """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     is_silent: bool = False
+    most_bytes: int = 1232
+    has_tcp: bool = True
     asked: list[str] = field(default_factory=list)
+    asked_by_tcp: list[str] = field(default_factory=list)
     address: str = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,11 +39,29 @@ class DnsForTests(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
-        [question] = query.question
-        name = question.name.to_text(omit_final_dot=True)
-        self.asked.append(name)
+        self.asked.append(_name_in(query))
         if self.is_silent:
             return
+        response = self._answer(query)
+        wire = response.to_wire()
+        if len(wire) > self.most_bytes:
+            response.answer.clear()
+            response.flags |= dns.flags.TC
+            wire = response.to_wire()
+        self._transport.sendto(wire, address)
+
+    async def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(2))
+        query = dns.message.from_wire(await reader.readexactly(size))
+        self.asked_by_tcp.append(_name_in(query))
+        if self.has_tcp:
+            wire = self._answer(query).to_wire()
+            writer.write(len(wire).to_bytes(2) + wire)
+        writer.close()
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message:
+        [question] = query.question
+        name = _name_in(query)
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
         response.set_rcode(self.rcode)
@@ -45,7 +71,12 @@ class DnsForTests(asyncio.DatagramProtocol):
         if texts and question.rdtype == dns.rdatatype.TXT:
             quoted = [" ".join(f'"{part}"' for part in _parts(text)) for text in texts]
             response.answer.append(dns.rrset.from_text(question.name, 60, "IN", "TXT", *quoted))
-        self._transport.sendto(response.to_wire(), address)
+        return response
+
+
+def _name_in(query: dns.message.Message) -> str:
+    [question] = query.question
+    return question.name.to_text(omit_final_dot=True)
 
 
 def _parts(text: str) -> list[str]:
@@ -59,7 +90,14 @@ async def serving_dns() -> AsyncIterator[DnsForTests]:
     transport, server = await loop.create_datagram_endpoint(
         DnsForTests, local_addr=("127.0.0.1", 0)
     )
+    tcp = await asyncio.start_server(server.serve_tcp, sock=_bind_tcp(server.address))
     try:
-        yield server
+        async with tcp:
+            yield server
     finally:
         transport.close()
+
+
+def _bind_tcp(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_server((host, int(port)))

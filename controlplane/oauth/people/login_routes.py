@@ -212,11 +212,18 @@ def logged_in(ended: Ended) -> Response:
 
 
 def provider_links(providers: Sequence[Provider], going: str) -> str:
-    """Render a button for each provider; the first is the main one."""
+    """
+    Render a button for each provider; the first is the main one.
+
+    Providers of several orgs are shown with their org: two may have proven one e-mail domain, and
+    the names of providers are as each org likes.
+    """
+    orgs = {each.org for each in providers if not each.is_installation}
     return "".join(
         link(
             start_address(each, going),
-            f"Log in with {each.settings.name}",
+            f"Log in with {each.settings.name}"
+            + (f" ({each.org})" if len(orgs) > 1 and not each.is_installation else ""),
             style="button wide main" if number == 0 else "button wide",
         )
         for number, each in enumerate(providers)

@@ -23,6 +23,7 @@ from controlplane.outbound.dns import Dns, DnsSettings
 from controlplane.store.identity import users
 from controlplane.usecases.identity.email_domains import EmailDomains
 from shared.model.ids import OrgName
+from tests.factories import ORG
 from tests.integration.identity.conftest import World
 from tests.servers.dns_server import DnsForTests, serving_dns
 
@@ -108,6 +109,53 @@ async def test_records_of_two_orgs_differ_and_prove_the_domain_to_each(claims: C
     claims.server.texts[RECORD].append(theirs.record_value)
     assert (await claims.domains.verify(other, DOMAIN)).proven_at
     assert len(await claims.domains.list(other)) == 1
+
+
+async def test_person_of_a_domain_that_two_orgs_have_proven_chooses_between_them(
+    claims: Claims,
+) -> None:
+    await claims.prove()
+    await claims.world.orgs.create(claims.world.owner, OTHER)
+    other = Caller(subject=Subject("user:x"), org=OTHER, name="", grants=org_wide(EVERYTHING))
+    theirs = await claims.domains.claim(other, DOMAIN, VIEWER)
+    claims.server.texts[RECORD].append(theirs.record_value)
+    await claims.domains.verify(other, DOMAIN)
+    bob = await claims.world.log_in("bob", email=f"bob@{DOMAIN}")
+    joinable = await claims.world.invitations.list_joinable(bob)
+    assert sorted(each.org for each in joinable) == sorted([ORG, OTHER])
+
+    claims.server.texts[RECORD].remove(theirs.record_value)  # each has a record of its own
+    for _ in range(5):
+        claims.world.clock.advance(CHECKED_EVERY)
+        await claims.check_due()
+    assert [each.org for each in await claims.world.invitations.list_joinable(bob)] == [ORG]
+
+
+@pytest.mark.parametrize("count", [40, 200])
+async def test_record_in_an_answer_too_large_for_udp_is_found_over_tcp(
+    claims: Claims, count: int
+) -> None:
+    claim = await claims.domains.claim(claims.world.owner, DOMAIN, VIEWER)
+    others = [f"other-service-verification={number:060}" for number in range(count)]
+    claims.server.texts[RECORD] = [claim.record_value, *others]
+    assert (await claims.domains.verify(claims.world.owner, DOMAIN)).proven_at
+    assert claims.server.asked == claims.server.asked_by_tcp == [RECORD]
+
+
+async def test_truncated_answer_without_tcp_says_nothing_of_the_record(
+    claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await claims.prove()
+    claims.server.texts[RECORD] = [f"{number:090}" for number in range(40)]
+    claims.server.has_tcp = False
+    monkeypatch.setattr(outbound, "LOOKUP_SECONDS", 0.5)
+    with pytest.raises(UnavailableError, match="try again"):
+        await claims.domains.verify(claims.world.owner, DOMAIN)
+    for _ in range(5):
+        claims.world.clock.advance(CHECKED_EVERY)
+        await claims.check_due()
+    assert RECORD in claims.server.asked_by_tcp
+    assert await claims.may_join()
 
 
 async def test_claims_of_bad_domains_roles_and_callers_are_refused(claims: Claims) -> None:

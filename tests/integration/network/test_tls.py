@@ -5,16 +5,18 @@ import socket
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from controlplane.web.connection import BoundedConnection
 from controlplane.web.tls import PortCertificate
 from shared.kit.certificate_files import CertificateFiles
 from shared.kit.clock import SystemClock
-from tests.integration.api.client import open_api
+from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.api.requests import create_run
 from tests.integration.network.served import LIMITS, Served
 from tests.running import until
@@ -138,3 +140,19 @@ async def test_handshake_under_way_at_a_stop_is_ended(database_url: str, tmp_pat
     assert await reader.read() == b""
     writer.close()
     assert len(api.connections) == 0
+
+
+async def test_answers_are_sent_without_the_delay_that_collects_small_packets(
+    served: Served, plain: ApiUnderTest
+) -> None:
+    """Head and body are two writes: with Nagle's algorithm the second waits 40 ms."""
+    assert await has_no_delay(served.api, served.files.trust())
+    assert await has_no_delay(plain, None)
+
+
+async def has_no_delay(api: ApiUnderTest, trust: ssl.SSLContext | None) -> bool:
+    async with connected(api.url, trust=trust):
+        await until(lambda: len(api.connections._made) == 1, "it is connected")
+        [connection] = api.connections._made
+        opened = cast(BoundedConnection, connection).transport.get_extra_info("socket")
+        return bool(opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))

@@ -16,6 +16,8 @@ from tests.integration.oauth.world import CALLBACK, VERIFIER, parameters
 from tests.integration.people.world import BrowserForTests, World
 from tests.servers.oidc_provider import ADA, OidcProviderForTests
 
+OTHER = OrgName("other")
+
 
 @pytest.fixture
 async def provider(world: World, server: OidcProviderForTests) -> Provider:
@@ -107,6 +109,23 @@ async def test_login_page_finds_the_provider_by_org_and_by_verified_email_domain
     await world.orgs.allow_email_domain(world.operator(), "acme.example", VIEWER)
     answer = await browser.post(page, "find", account="Ada@ACME.example")
     assert f"provider={provider.id}" in answer.text
+
+
+async def test_login_page_names_the_orgs_of_providers_that_two_orgs_have_for_one_domain(
+    world: World, browser: BrowserForTests, server: OidcProviderForTests, provider: Provider
+) -> None:
+    await world.owner_link(OTHER)
+    theirs = await world.add_provider(server, OTHER)
+    await world.orgs.allow_email_domain(world.operator(), "acme.example", VIEWER)
+    page = await browser.open("/login")
+    answer = await browser.post(page, "find", account="ada@acme.example")
+    assert "Acme login" in answer.text
+    assert "Acme login (" not in answer.text, "there is one org only"
+    await world.orgs.allow_email_domain(world.operator(OTHER), "acme.example", VIEWER)
+    answer = await browser.post(page, "find", account="ada@acme.example")
+    for org, each in (("acme", provider), ("other", theirs)):
+        assert f"Log in with Acme login ({org})" in answer.text
+        assert f"provider={each.id}" in answer.text
 
 
 async def test_removed_group_takes_effect_within_five_minutes(
