@@ -19,6 +19,7 @@ import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 
 const accounts = client(ServiceAccountService);
@@ -72,6 +73,7 @@ export default function ApiKeys() {
               shown: canWrite,
               cell: (each) => (
                 <span className="tags">
+                  <AuditLink target={`service_account:${each.id}`} name={each.name} />
                   <button
                     type="button"
                     className="small"

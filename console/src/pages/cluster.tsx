@@ -17,6 +17,7 @@ import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Light, Loaded } from "../parts/states";
 import { type Column, Table } from "../parts/Table";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 import { runPath, usePath } from "../shell/url";
 import { Sessions } from "./clusters/Sessions";
@@ -46,6 +47,7 @@ export default function ClusterPage() {
       actions={
         found !== undefined && (
           <>
+            <AuditLink target={`cluster:${name}`} name={name} />
             <ClusterState state={found.state} />
             {canWrite && (
               <button type="button" onClick={() => setAsked(isOut ? "uncordon" : "cordon")}>

@@ -14,6 +14,7 @@ import { TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 
 const providers = client(IdentityProviderService);
@@ -63,6 +64,7 @@ export default function IdentityProviders() {
             shown: canWrite,
             cell: (each) => (
               <span className="tags">
+                <AuditLink target={`identity_provider:${each.id}`} name={each.name} />
                 <Act
                   label={each.disabled ? "Enable" : "Disable"}
                   verb={each.disabled ? "Enable" : "Disable"}

@@ -7,12 +7,13 @@ import { type Member, MemberService } from "../gen/shared/idl/platform/v1/member
 import { RoleService } from "../gen/shared/idl/platform/v1/role_pb";
 import { msOf } from "../model/time";
 import { Act } from "../parts/Act";
-import { Ago, Command, Dialog, To } from "../parts/basics";
+import { Ago, Command, Dialog } from "../parts/basics";
 import { Confirm } from "../parts/Confirm";
 import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 import { PlaceFields } from "./roles/PlaceFields";
 
@@ -31,8 +32,7 @@ export default function Members() {
     const answer = await invitations.listInvitations({ pageSize: 50, pageToken }, { signal });
     return { rows: answer.invitations, next: answer.nextPageToken };
   });
-  const may = useMay();
-  const canWrite = may("member:write");
+  const canWrite = useMay()("member:write");
   return (
     <Page
       title="People"
@@ -74,13 +74,10 @@ export default function Members() {
               hidden: true,
               cell: (member) => (
                 <span className="tags">
-                  {may("audit:read") && (
-                    <To
-                      to={`/v2/admin/audit?target=${encodeURIComponent(`member:${member.userId}`)}`}
-                    >
-                      history
-                    </To>
-                  )}
+                  <AuditLink
+                    target={`user:${member.userId}`}
+                    name={member.email || member.userId}
+                  />
                   {canWrite && (
                     <Act
                       label="Remove"

@@ -8,6 +8,7 @@ import { CheckField, NumberField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 import { History } from "./queues/History";
 
@@ -77,6 +78,7 @@ export default function Queues() {
               shown: canWrite,
               cell: (queue) => (
                 <span className="tags">
+                  <AuditLink target={`queue:${queue.name}`} name={queue.name} />
                   <button
                     type="button"
                     className="small"

@@ -12,6 +12,7 @@ import { SelectField, TextField } from "../parts/inputs";
 import { List } from "../parts/List";
 import { Page } from "../parts/Page";
 import { Empty } from "../parts/states";
+import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 import { type Place, usePath } from "../shell/url";
 
@@ -72,6 +73,10 @@ export default function Secrets() {
             cell: (secret) =>
               may("secret:write", secret) && (
                 <span className="tags">
+                  <AuditLink
+                    target={`secret:${secret.project}/${secret.domain}/${secret.name}`}
+                    name={secret.name}
+                  />
                   <Replace secret={secret} />
                   <Act
                     label="Delete"

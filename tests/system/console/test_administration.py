@@ -148,6 +148,10 @@ async def test_audit_log_names_who_joined_and_what_was_invited(owner: Owner, pag
     await page.goto(f"{owner.url}/v2/admin/audit")
     await expect(records).to_contain_text("invitation.create")
 
+    await page.goto(f"{owner.url}/v2/admin/members")
+    await page.get_by_role("link", name=re.compile("^History of")).first.click()
+    await expect(records.get_by_role("row").filter(has_text="member.join").first).to_be_visible()
+
 
 async def test_pages_of_administration_fit_wide_and_narrow_windows(
     owner: Owner, person: Person

@@ -8,6 +8,7 @@ import { Command, Dialog, Instant } from "../../parts/basics";
 import { Confirm } from "../../parts/Confirm";
 import { List } from "../../parts/List";
 import { Empty } from "../../parts/states";
+import { AuditLink } from "../../shell/AuditLink";
 import { EditConfig } from "./EditConfig";
 import { configs } from "./service";
 
@@ -62,6 +63,7 @@ export function Configs() {
             hidden: true,
             cell: (each) => (
               <span className="tags">
+                <AuditLink target={`delivery_config:${each.name}`} name={each.name} />
                 <button
                   type="button"
                   className="small"

@@ -11,6 +11,7 @@ import { Confirm } from "../../parts/Confirm";
 import { CheckField, TextField } from "../../parts/inputs";
 import { List } from "../../parts/List";
 import { Empty } from "../../parts/states";
+import { AuditLink } from "../../shell/AuditLink";
 import { configs } from "./service";
 
 const rules = client(NotificationRuleService);
@@ -60,6 +61,7 @@ export function Rules({ canWrite }: { canWrite: boolean }) {
             shown: canWrite,
             cell: (each) => (
               <span className="tags">
+                <AuditLink target={`notification_rule:${each.name}`} name={each.name} />
                 <button
                   type="button"
                   className="small"
