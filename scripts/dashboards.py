@@ -114,6 +114,12 @@ SERVICE = Dashboard(
             ),
             quantiles("Lag of scheduled runs", "volary_trigger_lag_seconds"),
             Panel(
+                "Firings of artifact triggers",
+                "reqps",
+                [(rate("volary_artifact_firings_total", "outcome"), "{{outcome}}")],
+            ),
+            quantiles("Lag of artifact triggers", "volary_artifact_firing_lag_seconds"),
+            Panel(
                 "Notifications",
                 "reqps",
                 [
