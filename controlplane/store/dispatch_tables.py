@@ -209,7 +209,9 @@ relays = Table(
     Column("org", Text, primary_key=True),
     Column("relay_id", Uuid, primary_key=True),
     Column("cluster", Text, nullable=False),
-    Column("wish", LargeBinary, nullable=False),  # volary.agent.v1.Call
+    # The same volary.agent.v1.Call twice: the release before writes and reads the first only.
+    Column("wish", LargeBinary, nullable=False),
+    Column("request", LargeBinary),
     Column("epoch", BigInteger),  # of the session that answers
     _at("asked_at"),
     _at("seen_at"),  # when the caller last renewed it

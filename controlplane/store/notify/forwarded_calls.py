@@ -29,14 +29,15 @@ FROM clusters c WHERE c.org = :org AND c.cluster = :cluster
 """)
 
 _INSERT = statement("""
-INSERT INTO relays (org, relay_id, cluster, wish, asked_at, seen_at)
-VALUES (:org, :relay, :cluster, :wish, :now, :now)
+INSERT INTO relays (org, relay_id, cluster, wish, request, asked_at, seen_at)
+VALUES (:org, :relay, :cluster, :request, :request, :now, :now)
 """)
 
 # Waits for a row that its caller has locked, instead of skipping it: the call is notified once.
 _CLAIM = statement("""
 UPDATE relays SET epoch = :epoch
-WHERE org = :org AND cluster = :cluster AND epoch IS NULL RETURNING relay_id, wish
+WHERE org = :org AND cluster = :cluster AND epoch IS NULL
+RETURNING relay_id, COALESCE(request, wish) AS request
 """)
 
 _LOCK = statement("""
@@ -93,7 +94,9 @@ async def insert_call(
         return Asked.NO_AGENT
     if rows[0].relays >= MOST_OF_CLUSTER:
         return Asked.TOO_MANY
-    await tx.execute(_INSERT, {"relay": forwarded, "cluster": cluster, "wish": request, "now": now})
+    await tx.execute(
+        _INSERT, {"relay": forwarded, "cluster": cluster, "request": request, "now": now}
+    )
     await notify_call(tx, cluster)
     return Asked.ASKED
 
@@ -101,7 +104,7 @@ async def insert_call(
 async def claim(tx: OrgTx, cluster: ClusterName, epoch: int) -> Mapping[ForwardedCallId, bytes]:
     """Claim the calls to the cluster's agent; return their serialised requests by id."""
     rows = await tx.rows(_CLAIM, {"cluster": cluster, "epoch": epoch})
-    return {ForwardedCallId(row.relay_id): row.wish for row in rows}
+    return {ForwardedCallId(row.relay_id): row.request for row in rows}
 
 
 async def put(tx: OrgTx, forwarded: ForwardedCallId, epoch: int, number: int, body: bytes) -> Put:

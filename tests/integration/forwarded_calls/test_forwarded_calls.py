@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.errors import UnavailableError
 from controlplane.core.forwarded_calls import (
@@ -272,6 +273,18 @@ async def test_forwarded_call_reaches_the_agent_of_its_own_org_only(replicas: Pa
             with pytest.raises(UnavailableError):
                 await anext(here.ask())
         assert theirs.sent == []
+
+
+async def test_call_that_a_replica_of_the_release_before_stored_is_claimed(replicas: Pair) -> None:
+    here, _ = replicas
+    session = await here.sessions.open(ClusterRef(ORG, CLUSTER), FACTS)
+    relay = here.relays.new(ORG)
+    await here.relays.insert_call(relay, CLUSTER, b"the request")
+    async with here.database.for_org(ORG) as tx:
+        stored = await tx.rows(text("SELECT wish, request FROM relays"))
+        assert [(row.wish, row.request) for row in stored] == [(b"the request", b"the request")]
+        await tx.execute(text("UPDATE relays SET request = NULL"))
+    assert await here.relays.claim(session) == {relay.id: b"the request"}
 
 
 async def test_only_forwarded_calls_are_in_unlogged_tables(owner_database_url: str) -> None:
