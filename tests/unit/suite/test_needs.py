@@ -56,5 +56,6 @@ def test_needs_are_programs_that_the_skips_of_tests_name() -> None:
         "npm",
         "Terraform",
         "Chromium",
+        "Prometheus",
         "packages",
     ]
