@@ -1,6 +1,9 @@
 """
 A pytest plugin: says which tiers ran, and under ``CI`` takes no "not today" for an answer.
 
+Under ``CI`` it names a test as soon as it fails: pytest itself does so at the end of the run, which
+one may not wait for.
+
 A tier is a folder of ``tests/``; ``kube`` is two, for they need different things. Where
 ``CI`` is set, a skipped test has failed, and so has a whole run in which a tier with tests
 in it ran none of them.
@@ -23,12 +26,31 @@ _outcomes: Counter[tuple[str, str]] = Counter()
 _left_out: Counter[tuple[str, str]] = Counter()  # skipped tests, by tier and reason
 
 
+class _Failures:
+    """Names each failed test at once."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"failed in its {report.when}: {report.nodeid}", red=True)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--after-coverage",
         action="store_true",
         help="leave out unit tests that make coverage has run, but not tests of properties",
     )
+
+
+@pytest.hookimpl(trylast=True)  # when there is a reporter, which workers of xdist have not
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if _STRICT and isinstance(terminal, pytest.TerminalReporter):
+        config.pluginmanager.register(_Failures(terminal))
 
 
 @pytest.hookimpl(trylast=True)  # when hypothesis has marked its own

@@ -1,5 +1,6 @@
-"""The run after ``make coverage`` leaves out what that has run, and nothing else."""
+"""What the plugin of tiers leaves out of a run, and what it says during one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +20,14 @@ def test_run_after_coverage_leaves_out_unit_tests_but_no_properties() -> None:
     ]
     assert len(left) > len(of_unit)
     assert "deselected" in done.stdout
+
+
+def test_failed_test_is_named_before_the_run_ends(tmp_path: Path) -> None:
+    tests = tmp_path / "test_two.py"
+    tests.write_text("def test_fails(): assert 0\n\ndef test_passes(): print('the second ran')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.tiers", "-s", "-c", os.devnull, tests]
+    env = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)  # noqa: S603, PLW1510
+    named, ran = "failed in its call: test_two.py::test_fails", "the second ran"
+    assert named in done.stdout, done.stdout
+    assert done.stdout.index(named) < done.stdout.index(ran)
