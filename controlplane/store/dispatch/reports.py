@@ -124,7 +124,7 @@ async def _apply(
     now: datetime,
 ) -> Sequence[Acknowledgement]:
     action_ids = sorted({report.attempt.action for report in reports})
-    leased = await _lock_states(tx, cluster, action_ids)
+    leased = await _lock_states(tx, cluster, counters, action_ids)
     batch = _Batch()
     unknown = _apply_current(batch, leased, reports, now)
     batch.acknowledgements.extend(await _answer_unknown(tx, unknown))
@@ -134,12 +134,16 @@ async def _apply(
 
 
 async def _lock_states(
-    tx: OrgTx, cluster: ClusterName, action_ids: Sequence[ActionId]
+    tx: OrgTx, cluster: ClusterName, counters: Counters, action_ids: Sequence[ActionId]
 ) -> Mapping[AttemptId, LeasedAttempt]:
     # The cluster is compared in Python: as a condition it would lead the planner to read all
-    # leases of the cluster.
+    # leases of the cluster. Without its run's row an action cannot change: its reports are stale.
     rows = await tx.rows(_STATES, {"action_id": action_ids})
-    leased = (_parse_leased(row) for row in rows if row.cluster == cluster)
+    leased = (
+        _parse_leased(row)
+        for row in rows
+        if row.cluster == cluster and RunId(row.run_id) in counters
+    )
     return {each.state.attempt: each for each in leased}
 
 

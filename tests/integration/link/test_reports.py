@@ -83,6 +83,29 @@ async def test_report_is_acknowledged_while_another_run_is_locked(link: LinkUnde
     assert await link.store.phase(locked) is Phase.SUCCEEDED
 
 
+async def test_report_of_a_deleted_run_is_stale_and_holds_up_no_other(
+    link: LinkUnderTest, owner_database_url: str
+) -> None:
+    """An operator deleted the row of a run by hand, and left its actions."""
+    deleted = await link.store.create(make_new_run("ra"))
+    other = await link.store.create(make_new_run("rb"))
+    async with calling(link) as agent:
+        await agent.open()
+        held = {str(each.key.run.name): each for each in await agent.take(2)}
+        await agent.accept(*held.values())
+        owner = await asyncpg.connect(owner_database_url)
+        await owner.execute("DELETE FROM runs WHERE run_id = $1", deleted)
+        await owner.close()
+        done = [make_report(held[name], 1, Phase.SUCCEEDED) for name in ("ra", "rb")]
+        await agent.say_reports(*done)
+        answers = {}
+        while len(answers) < 2:
+            answer = (await agent.hear("acknowledgements")).acknowledgements
+            answers |= {each.attempt.action_id: each.verdict for each in answer.acknowledgements}
+        assert [answers[report.attempt.action.bytes] for report in done] == [STALE, APPLIED]
+    assert await link.store.phase(other) is Phase.SUCCEEDED
+
+
 async def test_report_resent_after_a_lost_acknowledgement_is_repeated(link: LinkUnderTest) -> None:
     run = await link.store.create(make_new_run())
     async with calling(link) as agent:
