@@ -28,6 +28,12 @@ def test_page_of_settings_is_generated_from_their_declarations() -> None:
     assert settings.PAGE.read_text() == settings.settings_page(), "run make docs"
 
 
+def test_index_of_documentation_lists_every_page_once() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
+    index = (ROOT / "docs/README.md").read_text()
+    assert sorted(re.findall(r"^\| \[([\w-]+\.md)\]", index, re.MULTILINE)) == pages
+
+
 @pytest.mark.parametrize("fragment", sorted((ROOT / ".changes").iterdir()), ids=lambda p: p.name)
 def test_changelog_fragment_is_named_by_kind_and_has_one_paragraph(fragment: Path) -> None:
     assert re.fullmatch(
