@@ -25,7 +25,17 @@ def test_run_after_coverage_leaves_out_unit_tests_but_no_properties() -> None:
 def test_failed_test_is_named_before_the_run_ends(tmp_path: Path) -> None:
     tests = tmp_path / "test_two.py"
     tests.write_text("def test_fails(): assert 0\n\ndef test_passes(): print('the second ran')\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.tiers", "-s", "-c", os.devnull, tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.tiers",
+        "-s",
+        "-c",
+        os.devnull,
+        str(tests),
+    ]
     env = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)  # noqa: S603, PLW1510
     named, ran = "failed in its call: test_two.py::test_fails", "the second ran"
