@@ -37,6 +37,8 @@ async def test_task_starts_another_run_and_reads_its_outputs(world: LoginWorld) 
     program = world.run_task("spawn", 21)
     await until(lambda: not program.is_running, "the program has ended", at_most=120)
     assert "outputs [42]" in program.output()
+    [cache] = world.home.glob("agent/work/*-1/sdk/local-cache")
+    assert cache.is_dir(), "the attempt's own, not one that others share"
 
 
 async def test_leaked_token_is_of_no_use_elsewhere_and_dead_with_the_attempt(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent.runtimes.environment import Endpoint, substitute, system_variables
+from dataplane.agent.runtimes.process.directory import AttemptDirectory
 from dataplane.agent.runtimes.process.environment import compose_environment, inherited
 from tests.unit.agent.assignments import make_assignment, make_job
 
@@ -29,13 +30,17 @@ def test_environment_precedence_is_system_run_task() -> None:
         env={"MINE": "task", "LOG_LEVEL": "10", "_U_ORG_NAME": "mallory"},
         run_env={"MINE": "run", "ACTION_NAME": "a9"},
     )
-    environment = compose_environment(job, {"HOME": "/home/me", "LOG_LEVEL": "40"}, ENDPOINT)
+    base = {"HOME": "/home/me", "LOG_LEVEL": "40"}
+    environment = compose_environment(
+        job, base, ENDPOINT, AttemptDirectory(Path("/data/attempts/1"))
+    )
 
     assert environment["HOME"] == "/home/me"
     assert environment["MINE"] == "run"
     assert environment["LOG_LEVEL"] == "10"
     assert environment["_U_ORG_NAME"] == "acme"
     assert environment["ACTION_NAME"] == "a1"
+    assert environment["UCTL_CONFIG"] == "/data/work/1/sdk/config.yaml"
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "FLYTE_AWS_ENDPOINT", "HOME", "LC_ALL"])

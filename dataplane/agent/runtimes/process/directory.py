@@ -93,6 +93,11 @@ class AttemptDirectory:
         return self._work_root / "api-token"
 
     @property
+    def sdk_config(self) -> Path:
+        """The SDK's configuration for the task: empty. Beside it the SDK keeps its cache."""
+        return self._work_root / "sdk" / "config.yaml"
+
+    @property
     def _work_root(self) -> Path:
         return self.path.parent.with_name("work") / self.path.name
 
@@ -127,6 +132,8 @@ class AttemptDirectory:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._work_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.work.mkdir(exist_ok=True)
+        self.sdk_config.parent.mkdir(exist_ok=True)
+        self.sdk_config.write_text("{}\n")
         for name, value in (secrets or {}).items():
             _write_private(self.secrets, name, value)
         # Not durable: after a power cut an attempt without a claim is started again.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dataplane.agent.runtimes.api_environment import api_environment
 from dataplane.agent.runtimes.environment import Endpoint, system_variables
+from dataplane.agent.runtimes.process.directory import AttemptDirectory
 from dataplane.agent.runtimes.protocol import Job
 
 _INHERITED = frozenset(
@@ -68,20 +69,21 @@ def compose_environment(
     job: Job,
     base: Mapping[str, str],
     endpoint: Endpoint,
+    directory: AttemptDirectory,
     secrets: Mapping[str, str] | None = None,
-    *,
-    token_file: Path | None = None,
 ) -> dict[str, str]:
     """
     Return the complete environment of the attempt's process.
 
-    ``secrets`` are the task's variables; ``token_file`` has its access token to an API with TLS.
+    ``secrets`` are the task's variables. The attempt's ``directory`` has the access token to an API
+    with TLS, and a configuration that keeps the SDK from that of the agent's user and from that
+    user's cache of uploads, which may name files of another store.
     """
     container = job.task.container
     api: Mapping[str, str] = {}
-    if token_file is not None and not endpoint.insecure:
+    if not endpoint.insecure:
         api = api_environment(
-            endpoint.address, ca_file=endpoint.ca_file, token_file=str(token_file)
+            endpoint.address, ca_file=endpoint.ca_file, token_file=str(directory.token)
         )
     return {
         **base,
@@ -90,4 +92,5 @@ def compose_environment(
         **job.run.env,
         **system_variables(job.assignment, endpoint),
         **api,
+        "UCTL_CONFIG": str(directory.sdk_config),
     }

@@ -240,10 +240,8 @@ class ProcessRuntime:
         if container is None:
             raise StartError(f"task {job.task.name} has no container")
         args = substitute(container.args, job.assignment)
-        token_file = self.directory(job.assignment.attempt).token
-        environment = compose_environment(
-            job, self._base, self._endpoint, secrets.env, token_file=token_file
-        )
+        directory = self.directory(job.assignment.attempt)
+        environment = compose_environment(job, self._base, self._endpoint, directory, secrets.env)
         program = shutil.which(args[0], path=environment["PATH"])
         if program is None:
             raise StartError(
