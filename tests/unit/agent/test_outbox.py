@@ -46,6 +46,16 @@ def test_outbox_resends_unacknowledged_reports_in_new_session() -> None:
     assert outbox.take() == [second]
 
 
+def test_length_of_the_outbox_is_the_number_of_unacknowledged_reports() -> None:
+    outbox = Outbox()
+    first, second = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
+    outbox.add([first, second, *make_reports(2, Phase.RUNNING)])
+    outbox.take()
+    assert len(outbox) == 3
+    outbox.acknowledge(acknowledge(second))
+    assert len(outbox) == 1
+
+
 def test_outbox_ends_attempt_on_acknowledged_terminal_report() -> None:
     outbox = Outbox()
     first, last = make_reports(1, Phase.RUNNING, Phase.SUCCEEDED)

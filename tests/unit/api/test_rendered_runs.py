@@ -91,6 +91,12 @@ def test_similar_actions_are_rendered_as_their_rows_are(rows: list[ActionRow]) -
         assert shown(by_set)[row.key.name].action == render_action(row, profiles)
 
 
+def test_length_of_a_part_of_a_snapshot_is_the_number_of_its_actions() -> None:
+    rows = [child("b", 2), child("c", 3)]
+    assert len(SnapshotPart(change=4, similar=[similar(rows), similar([child("d", 4)])])) == 3
+    assert len(SnapshotPart(change=4, similar=[])) == 0
+
+
 def test_duration_of_an_action_ends_with_it() -> None:
     run = RenderedRun(key())
     ended = replace(child("b", 2, Phase.SUCCEEDED), ended_at=NOW + timedelta(seconds=2))

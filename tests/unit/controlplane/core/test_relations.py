@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from controlplane.core.actions import RunSource
 from controlplane.core.errors import InvalidError
 from controlplane.core.relations import (
     Counterpart,
@@ -62,6 +63,11 @@ def test_run_is_spawned_by_its_related_run_only_if_a_task_of_that_started_it() -
         new = replace(make_new_run("r2"), relation=Relation(kind, RunName("r1")))
         assert new.spawned_by == (make_run_key("r1") if kind is RelationType.SPAWN else None)
     assert make_new_run("r2").spawned_by is None
+
+
+def test_run_is_tracked_if_a_program_outside_of_any_cluster_runs_it() -> None:
+    assert replace(make_new_run(), source=RunSource.TRACKED).is_tracked
+    assert not make_new_run().is_tracked
 
 
 def test_names_that_the_source_run_has_are_accepted() -> None:
