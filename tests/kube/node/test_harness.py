@@ -41,7 +41,11 @@ async def test_pod_over_memory_limit_is_oom_killed(
     node_api: KubeClient, node_namespace: str
 ) -> None:
     pod = _pod("b'x' * 200_000_000")
-    pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "64Mi"}}
+    main = pod["spec"]["containers"][0]
+    # A container without a limit keeps the pod without one. Else pod and container have the same
+    # limit, and containerd reports the one that was reached first, which may be the pod's.
+    pod["spec"]["containers"].append(main | {"name": "other", "command": ["true"]})
+    main["resources"] = {"limits": {"memory": "64Mi"}}
     await node_api.create(f"{node_namespace}/pods", pod)
 
     ended = await node_api.wait_for(f"{node_namespace}/pods/one", _has_ended)

@@ -1,4 +1,4 @@
-"""What the plugin of tiers leaves out of a run, and what it says during one."""
+"""Tests of the plugin of tiers: what it leaves out of a run, and what it says during one."""
 
 import os
 import subprocess
