@@ -98,7 +98,7 @@ async def test_report_of_a_deleted_run_is_stale_and_holds_up_no_other(
         await owner.close()
         done = [make_report(held[name], 1, Phase.SUCCEEDED) for name in ("ra", "rb")]
         await agent.say_reports(*done)
-        answers = {}
+        answers: dict[bytes, int] = {}
         while len(answers) < 2:
             answer = (await agent.hear("acknowledgements")).acknowledgements
             answers |= {each.attempt.action_id: each.verdict for each in answer.acknowledgements}
