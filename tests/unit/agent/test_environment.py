@@ -40,7 +40,15 @@ def test_environment_precedence_is_system_run_task() -> None:
     assert environment["LOG_LEVEL"] == "10"
     assert environment["_U_ORG_NAME"] == "acme"
     assert environment["ACTION_NAME"] == "a1"
-    assert environment["UCTL_CONFIG"] == "/data/work/1/sdk/config.yaml"
+
+
+@pytest.mark.parametrize("insecure", [True, False])
+def test_sdk_has_a_configuration_of_the_attempt_only_for_an_api_with_tls(*, insecure: bool) -> None:
+    endpoint = Endpoint(address="localhost:8100", insecure=insecure)
+    directory = AttemptDirectory(Path("/data/attempts/1"))
+    environment = compose_environment(make_job(), {}, endpoint, directory)
+    expected = None if insecure else "/data/work/1/sdk/config.yaml"
+    assert environment.get("UCTL_CONFIG") == expected
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "FLYTE_AWS_ENDPOINT", "HOME", "LC_ALL"])

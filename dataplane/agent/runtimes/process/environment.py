@@ -75,16 +75,19 @@ def compose_environment(
     """
     Return the complete environment of the attempt's process.
 
-    ``secrets`` are the task's variables. The attempt's ``directory`` has the access token to an API
-    with TLS, and a configuration that keeps the SDK from that of the agent's user and from that
-    user's cache of uploads, which may name files of another store.
+    ``secrets`` are the task's variables. For an API with TLS the attempt's ``directory`` has the
+    access token and the SDK's configuration, beside which the SDK keeps a cache of uploads. Without
+    TLS there must be none: with any configuration the SDK calls over TLS.
     """
     container = job.task.container
     api: Mapping[str, str] = {}
     if not endpoint.insecure:
-        api = api_environment(
-            endpoint.address, ca_file=endpoint.ca_file, token_file=str(directory.token)
-        )
+        api = {
+            **api_environment(
+                endpoint.address, ca_file=endpoint.ca_file, token_file=str(directory.token)
+            ),
+            "UCTL_CONFIG": str(directory.sdk_config),
+        }
     return {
         **base,
         **({} if container is None else container.env),
@@ -92,5 +95,4 @@ def compose_environment(
         **job.run.env,
         **system_variables(job.assignment, endpoint),
         **api,
-        "UCTL_CONFIG": str(directory.sdk_config),
     }
