@@ -234,6 +234,7 @@ class ArtifactTriggers:
                 is_ours = (each.queued.trigger, each.queued.artifact) in finished
                 if is_ours and outcomes[each.id] is not Created.REPEATED:
                     await self._record(tx, each, refusals.get(each.id, ""), now)
+        FIRINGS.labels("dropped").inc(len(prepared) - len(starting))  # triggers deleted meanwhile
         return self._report(starting, outcomes, refusals, waiting, now)
 
     async def _record(self, tx: OrgTx, each: _Prepared, refusal: str, now: datetime) -> None:

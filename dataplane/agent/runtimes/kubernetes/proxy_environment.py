@@ -9,6 +9,6 @@ from dataplane.agent.runtimes.api_environment import api_environment
 def proxy_environment(address: str) -> Mapping[str, str]:
     """Return the variables of a pod that calls the proxy at ``address``, ``host:port``."""
     return {
-        **api_environment(address, ca_file=CA_FILE, token_file=TOKEN_FILE),
+        **api_environment(address, ca_file=CA_FILE, token_file=TOKEN_FILE, config_file="/dev/null"),
         "FLYTE_IMAGE_BUILDER": "remote",  # there is no docker in a pod
     }

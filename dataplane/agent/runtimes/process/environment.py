@@ -82,12 +82,12 @@ def compose_environment(
     container = job.task.container
     api: Mapping[str, str] = {}
     if not endpoint.insecure:
-        api = {
-            **api_environment(
-                endpoint.address, ca_file=endpoint.ca_file, token_file=str(directory.token)
-            ),
-            "UCTL_CONFIG": str(directory.sdk_config),
-        }
+        api = api_environment(
+            endpoint.address,
+            ca_file=endpoint.ca_file,
+            token_file=str(directory.token),
+            config_file=str(directory.sdk_config),
+        )
     return {
         **base,
         **({} if container is None else container.env),
