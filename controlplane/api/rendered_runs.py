@@ -24,7 +24,9 @@ from shared.model.ids import ActionName, OrgName, RunId
 from shared.model.phases import Phase
 
 MOST_KEPT = 200_000
-"""Actions of runs that nobody watches now: about half a kilobyte of memory for each."""
+"""Actions of runs that have no watcher now: about a third of a kilobyte of memory for each."""
+RUN_WEIGHT = 5
+"""What a kept run costs beside its actions, in actions: 1.6 kB, so that many small runs count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class RenderedRun:
 
     def __len__(self) -> int:
         return len(self.tree.actions)
+
+    @property
+    def weight(self) -> int:
+        """The memory of the run, in actions."""
+        return len(self) + RUN_WEIGHT
 
     def take(self, rows: Sequence[ActionRow]) -> Sequence[RenderedAction]:
         """
@@ -115,29 +122,40 @@ class RenderedRuns:
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
         self._most_kept = most_kept
-        self._runs: OrderedDict[RenderedKey, RenderedRun] = OrderedDict()
+        self._watched: dict[RenderedKey, RenderedRun] = {}
+        self._kept: OrderedDict[RenderedKey, RenderedRun] = OrderedDict()  # without watchers
+        self._weight = 0  # of those that are kept, which change only while they are watched
 
     @contextmanager
     def watched(self, key: RenderedKey) -> Iterator[RenderedRun]:
         """Keep a run for the duration of a block, and afterwards while there is space."""
-        run = self._runs.setdefault(key, RenderedRun(key))
+        run = self._watched.get(key)
+        if run is None:
+            run = self._watched[key] = self._take_kept(key)
         run.watchers += 1
         try:
             yield run
         finally:
             run.watchers -= 1
-            self._runs.move_to_end(key)
-            self._evict()
+            if not run.watchers:
+                del self._watched[key]
+                self._keep(run)
 
-    def _evict(self) -> None:
-        """Forget the runs that were watched least recently."""
-        unwatched = [run for run in self._runs.values() if not run.watchers]
-        kept = sum(len(run) for run in unwatched)
-        for run in unwatched:
-            if kept <= self._most_kept:
-                return
-            kept -= len(run)
-            del self._runs[run.key]
+    def _take_kept(self, key: RenderedKey) -> RenderedRun:
+        """Return the run that was kept, or else an empty one."""
+        run = self._kept.pop(key, None)
+        if run is None:
+            return RenderedRun(key)
+        self._weight -= run.weight
+        return run
+
+    def _keep(self, run: RenderedRun) -> None:
+        """Keep a run that has no watcher, and forget those that were watched least recently."""
+        self._kept[run.key] = run
+        self._weight += run.weight
+        while self._weight > self._most_kept:
+            _, oldest = self._kept.popitem(last=False)
+            self._weight -= oldest.weight
 
 
 def render_page(shown: Iterable[Shown[RenderedAction]]) -> WatchActionsResponse:

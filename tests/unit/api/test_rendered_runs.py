@@ -13,7 +13,13 @@ from hypothesis import given, strategies as st
 
 from controlplane.api.convert.actions import render_action
 from controlplane.api.convert.timestamps import to_microseconds
-from controlplane.api.rendered_runs import RenderedKey, RenderedRun, RenderedRuns, render_page
+from controlplane.api.rendered_runs import (
+    RUN_WEIGHT,
+    RenderedKey,
+    RenderedRun,
+    RenderedRuns,
+    render_page,
+)
 from controlplane.core.actions import ActionRow, SimilarActions, SnapshotPart
 from controlplane.core.caching import CacheStatus
 from controlplane.core.profiles import Profile
@@ -138,14 +144,36 @@ def test_run_is_kept_after_its_last_watcher_and_shown_by_the_creators_present_na
 
 
 def test_least_recently_watched_runs_are_forgotten_above_the_limit() -> None:
-    runs = RenderedRuns(most_kept=4)
+    runs = RenderedRuns(most_kept=4 + 2 * RUN_WEIGHT)
     with runs.watched(key(run=9)) as watched:
         watched.take([child(f"c{at}", at) for at in range(1, 9)])  # counts only once it is left
         for number in (1, 2, 1, 3):
             with runs.watched(key(run=number)) as run:
                 run.take([ROW, child("b", 2)])
         sizes = {}
-        for number in (1, 2, 3, 9):
+        for number in (1, 3, 2, 9):
             with runs.watched(key(run=number)) as run:
                 sizes[number] = len(run)
     assert sizes == {1: 2, 2: 0, 3: 2, 9: 8}
+
+
+def test_run_without_actions_takes_space_too() -> None:
+    runs = RenderedRuns(most_kept=2 * RUN_WEIGHT)
+    with runs.watched(key(run=1)) as first:
+        assert not len(first)
+    for number in (2, 3):
+        with runs.watched(key(run=number)):
+            pass
+    with runs.watched(key(run=1)) as again:
+        assert again is not first
+
+
+def test_run_is_kept_from_its_last_watcher_on_not_from_its_first() -> None:
+    runs = RenderedRuns(most_kept=0)
+    with runs.watched(key()) as run:
+        with runs.watched(key()) as same:
+            assert same is run
+        with runs.watched(key()) as same:
+            assert same is run
+    with runs.watched(key()) as another:
+        assert another is not run
