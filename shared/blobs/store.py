@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -181,14 +180,21 @@ class BlobStore:
         """
         Delete the blobs below the URI, page by page; yield how many each page had.
 
-        Of a page that another process deletes as well, some may be left: call it until it has none.
+        Others may delete the same: of a page of which a blob is gone some may be left, so the
+        blobs are listed again then.
         """
         above = f"{await self._key(uri)}/"
-        with translated("list", uri):
-            async for page in obstore.list(self._store, prefix=above, chunk_size=_PAGE_BLOBS):
-                with suppress(BlobNotFoundError), translated("delete", uri):
-                    await obstore.delete_async(self._store, [meta["path"] for meta in page])
-                yield len(page)
+        is_complete = False
+        while not is_complete:
+            is_complete = True
+            with translated("list", uri):
+                async for page in obstore.list(self._store, prefix=above, chunk_size=_PAGE_BLOBS):
+                    try:
+                        with translated("delete", uri):
+                            await obstore.delete_async(self._store, [meta["path"] for meta in page])
+                    except BlobNotFoundError:
+                        is_complete = False
+                    yield len(page)
 
     async def exists(self, uri: str) -> bool:
         return await self.head(uri) is not None

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 
 from shared.blobs.errors import BlobOutsideError, BlobStoreError
@@ -110,3 +112,27 @@ async def test_store_access_denied_is_reported(s3_server: S3ForTests) -> None:
         await store.write(store.uri("a"), b"")
     with pytest.raises(BlobStoreError):
         await store.exists(store.uri("a"))
+
+
+async def test_blobs_are_all_deleted_though_another_process_deletes_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other is quicker by one blob: between the listing of a page and its deletion."""
+    store = open_store(f"file://{tmp_path}/blobs")
+    for number in range(40):
+        await store.write(store.uri(f"run/{number}"), b"x")
+    await store.write(store.uri("run0"), b"another's")
+    delete_page = obstore.delete_async
+    taken: list[str] = []
+
+    async def delete_after_another(of: Any, paths: list[str]) -> None:
+        if not taken:
+            taken.append(paths[0])
+            await delete_page(of, paths[0])
+        await delete_page(of, paths)
+
+    monkeypatch.setattr(obstore, "delete_async", delete_after_another)
+    assert [count async for count in store.delete_below(store.uri("run"))]
+    assert taken
+    assert not list((tmp_path / "blobs/run").glob("*"))
+    assert await store.exists(store.uri("run0"))
