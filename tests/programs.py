@@ -2,11 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -122,12 +121,3 @@ class Program:
 
     def last_words(self) -> str:
         return self.output()[-_LAST_WORDS:]
-
-
-def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
-    """Return distinct ports that are free."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((host, 0))
-        return [one.getsockname()[1] for one in sockets]

@@ -23,7 +23,8 @@ from tests.integration.replicas.world import Replica
 from tests.kube import controlplane
 from tests.kube.client import KubeClient
 from tests.kube.controlplane import KubeForTests
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers.postgres import PostgresForTests
 
 NAMESPACE = f"{PROJECT}-{DOMAIN}"  # where pods run

@@ -29,7 +29,7 @@ from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName, OrgName
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Proxy, Target
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.running import until
 from tests.servers.postgres import DatabaseForTest
 from tests.system.api_client import ApiClient

@@ -19,7 +19,8 @@ import httpx
 from tests.kube import binary
 from tests.kube.certificates import Authority, Identity
 from tests.kube.client import KubeClient
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 
 SERVICE_ADDRESSES = "10.96.0.0/16"
 _ITS_OWN_SERVICE = "10.96.0.1"  # the first of them: how pods reach the API server

@@ -1,9 +1,8 @@
 """A small DNS server for tests: answers TXT queries from a table, or not at all."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,6 +12,8 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from tests.ports import free_ports
 
 
 @dataclass
@@ -86,18 +87,12 @@ def _parts(text: str) -> list[str]:
 
 @asynccontextmanager
 async def serving_dns() -> AsyncIterator[DnsForTests]:
+    """Serve on one port of loopback, for UDP and for TCP."""
     loop = asyncio.get_running_loop()
+    [port] = free_ports(1)
     transport, server = await loop.create_datagram_endpoint(
-        DnsForTests, local_addr=("127.0.0.1", 0)
+        DnsForTests, local_addr=("127.0.0.1", port)
     )
-    tcp = await asyncio.start_server(server.serve_tcp, sock=_bind_tcp(server.address))
-    try:
-        async with tcp:
+    with closing(transport):
+        async with await asyncio.start_server(server.serve_tcp, "127.0.0.1", port):
             yield server
-    finally:
-        transport.close()
-
-
-def _bind_tcp(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    return socket.create_server((host, int(port)))

@@ -21,7 +21,8 @@ import httpx
 import pytest
 from playwright.async_api import Page
 
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 
 _VERSION = "9.13.3"
 _HOME = Path(__file__).parents[2] / ".cache" / f"oidc-provider-{_VERSION}"

@@ -21,7 +21,8 @@ import pytest
 from controlplane.embedded import databases, postgres
 from controlplane.store import migrations
 from tests import program_logs
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 
 SERVER_CONNECTIONS = 4
 """Which all clients share."""

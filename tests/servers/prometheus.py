@@ -12,7 +12,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 
 _CHECK_SECONDS = 120
 _START_SECONDS = 60.0

@@ -26,7 +26,7 @@ import pytest
 from shared.blobs.options import S3Options
 from shared.kit.secrets import SecretText
 from tests import program_logs
-from tests.programs import free_ports
+from tests.ports import free_ports
 
 _ACCESS_KEY = "key-of-a-test"
 _SECRET_KEY = "secret-of-a-test"  # noqa: S105

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers import volary
 
 

@@ -16,7 +16,7 @@ from controlplane.web.console import is_built
 from scripts.sdk_exits import require_success
 from tests.browsers import HOME, chromium, person_at
 from tests.integration.cli.world import Person, finish, read_until
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.running import until
 from tests.servers import volary
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.integration.agent_identity.tls_world import show
 from tests.kube.certificates import Authority
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers.postgres import DatabaseForTest
 
 COMMAND = [sys.executable, "-m", "controlplane.cli"]

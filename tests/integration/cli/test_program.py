@@ -15,7 +15,8 @@ import pytest
 from tests.integration.cli.world import Person
 from tests.integration.replicas.world import context
 from tests.kube.certificates import Authority
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.running import until
 from tests.servers.postgres import DatabaseForTest
 

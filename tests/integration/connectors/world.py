@@ -27,7 +27,8 @@ from dataplane.agent.runtimes.tasks import Variable
 from shared.kit.clock import SystemClock
 from tests.integration.agent.world import make_inputs
 from tests.integration.connectors.names import DIRECTORY_VARIABLE, TASK_TYPE
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.unit.agent.assignments import make_assignment, make_job
 
 PACE = Pace(

@@ -15,7 +15,7 @@ from dataplane.agent.doctor.connectivity import Endpoint, reach, read_ca, split_
 from dataplane.agent.doctor.results import CheckResult, Outcome
 from shared.kit.clock import SystemClock
 from tests.kube.certificates import Authority
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers.http import serving
 
 

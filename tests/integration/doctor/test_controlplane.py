@@ -15,7 +15,7 @@ from shared.kit.clock import SystemClock
 from tests.integration.doctor.conftest import answering, make_settings, serving
 from tests.integration.store.conftest import Store
 from tests.kube.certificates import Authority
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers import http
 
 CLOCK = SystemClock()

@@ -7,7 +7,7 @@ from dataplane.agent.doctor.results import Outcome
 from dataplane.agent.doctor.storage import PREFIX, try_storage
 from shared.blobs.store import open_store
 from shared.kit.secrets import SecretText
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers.seaweed import S3ForTests
 
 

@@ -13,7 +13,7 @@ import pytest
 from controlplane.embedded import databases
 from controlplane.embedded.errors import UpError
 from tests import program_logs
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers.postgres import DatabaseForTest
 
 COMMAND = [sys.executable, "-m", "controlplane.cli", "controlplane"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers import volary
 
 

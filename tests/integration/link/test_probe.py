@@ -17,7 +17,7 @@ from tests.integration.link.conftest import (
     make_inventory,
 )
 from tests.integration.store.conftest import CLUSTER
-from tests.programs import free_ports
+from tests.ports import free_ports
 
 TIMEOUT_SECONDS = timedelta(seconds=30)
 

@@ -22,7 +22,8 @@ from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 from tests.integration.replicas.world import TOKEN, context
 from tests.kube.certificates import Authority
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers.postgres import DatabaseForTest
 
 ORG = OrgName("local")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shlex
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +29,7 @@ from shared.kit.clock import SystemClock
 from tests.integration.credentials.conftest import add_org
 from tests.integration.oauth.world import World
 from tests.kube.certificates import Authority
+from tests.ports import free_ports
 from tests.servers.http import serving
 
 ROOT = Path(__file__).parents[3]
@@ -156,7 +156,7 @@ async def serve(
                 "flyteidl2.auth.AuthMetadataService": AuthMetadataService(
                     address,
                     has_logins=True,
-                    callback=f"http://localhost:{_free_port()}/callback",
+                    callback=f"http://localhost:{free_ports(1)[0]}/callback",
                 ),
                 **(services or {}),
             },
@@ -180,10 +180,3 @@ async def serve(
         finally:
             for event in held.values():  # a test that failed leaves no request that waits
                 event.set()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

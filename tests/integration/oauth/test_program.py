@@ -20,7 +20,8 @@ from controlplane.usecases.identity.roles import Roles
 from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 from tests.integration.replicas.world import context
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.running import until
 from tests.servers.postgres import DatabaseForTest
 

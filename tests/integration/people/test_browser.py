@@ -27,7 +27,8 @@ from shared.model.ids import OrgName
 from tests.browsers import HOME, chromium, person_at
 from tests.integration.oauth.world import CALLBACK, parameters
 from tests.integration.replicas.world import context
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers import oidc_provider
 from tests.servers.oidc_provider import ADA, SECRET, OidcProviderForTests
 from tests.servers.postgres import DatabaseForTest

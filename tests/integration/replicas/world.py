@@ -22,7 +22,8 @@ from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction
 from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 
 from tests.integration.agent.world import TASKS, ActionRequest, make_inputs, make_task_spec
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers.postgres import DatabaseForTest
 from tests.system.api_client import PROJECT_ID, ApiClient
 

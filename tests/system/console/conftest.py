@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from scripts.console import BUILT, CONSOLE, ROOT
 from tests.browsers import chromium
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers import oidc_provider, volary
 from tests.servers.oidc_provider import OidcProviderForTests
 from tests.system.console.people import GUEST, ROLES, Owner, Team, email_of

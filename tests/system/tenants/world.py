@@ -30,7 +30,8 @@ from shared.secrets.keyrings import make_aes_key
 from tests.browsers import HOME, Person
 from tests.integration.replicas.world import context
 from tests.kube.certificates import Authority
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers import oidc_provider
 from tests.servers.oidc_provider import ADA, SECRET, OidcProviderForTests
 from tests.servers.postgres import DatabaseForTest

@@ -18,7 +18,7 @@ from shared.kit.settings import read
 from tests.kube.api.install.conftest import NAME, Installed, installed
 from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
-from tests.programs import free_ports
+from tests.ports import free_ports
 from tests.servers.helm import Helm
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from tests.integration.replicas.world import Replica
-from tests.programs import Program, free_ports
+from tests.ports import free_ports
+from tests.programs import Program
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.postgres import DatabaseForTest
 from tests.servers.seaweed import S3ForTests
