@@ -6,10 +6,15 @@ from datetime import timedelta
 
 from controlplane.feeds.feeds import Feeds
 from controlplane.loops.periodic import isolated, run_periodically
+from controlplane.loops.rests import Rests
 from controlplane.store.identity.deleted_orgs import DeletedOrg
 from controlplane.usecases.identity.deleted_orgs import DeletedOrgs
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
+from shared.model.ids import OrgName
+
+_LONGEST_REST = timedelta(minutes=10)  # of an org that failed
 
 
 class DeletedOrgLoop:
@@ -24,6 +29,8 @@ class DeletedOrgLoop:
         self._feeds = feeds
         self._clock = clock
         self._every = every
+        rest = Backoff(first=every, at_most=max(every, _LONGEST_REST), jitter=0.3)
+        self._rests = Rests[tuple[str, OrgName]](rest, clock)
 
     async def run(self) -> None:
         wakeup = Wakeup()
@@ -49,7 +56,7 @@ class DeletedOrgLoop:
         """
         Stop what runs and end agents; return how many actions ended.
 
-        Safe on every replica at once. An org that fails is tried again in the next pass, and delays
+        Safe on every replica at once. An org that fails rests before it is tried again, and delays
         no other.
         """
         return await self._for_each("deleted orgs", self._orgs.stop)
@@ -66,9 +73,15 @@ class DeletedOrgLoop:
     async def _for_each(self, loop: str, act: Callable[[DeletedOrg], Awaitable[int]]) -> int:
         done = 0
         after = ""
+        self._rests.forget_old()
         while page := await self._orgs.list(after):
             for each in page:
+                item = (loop, each.name)
+                if self._rests.is_resting(item):
+                    continue
+                self._rests.begin(item)
                 with isolated(loop, org=each.name):
                     done += await act(each)
+                    self._rests.end(item)
             after = page[-1].name
         return done

@@ -9,10 +9,10 @@ one org and ``AT_ONCE`` all of them; receivers that find no worker are the first
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from controlplane.loops.periodic import isolated, run_periodically
+from controlplane.loops.rests import Rests
 from controlplane.store.database import Database
 from controlplane.store.notify import deliveries as store
 from controlplane.usecases.deliveries import EVENTS_AT_ONCE, Deliveries, Tried
@@ -35,12 +35,6 @@ _Receiver = tuple[OrgName, str]
 _START: _Receiver = (OrgName(""), "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Resting:
-    failures: int  # in a row
-    until: datetime
-
-
 class DeliveryLoop:
     """Loop that reports recorded phases."""
 
@@ -52,7 +46,7 @@ class DeliveryLoop:
         self._deliveries = deliveries
         self._every = every
         self._busy: set[_Receiver] = set()
-        self._resting: dict[_Receiver, _Resting] = {}
+        self._rests = Rests[_Receiver](REST, clock)
         self._after = _START
 
     async def run(self) -> None:
@@ -86,14 +80,18 @@ class DeliveryLoop:
 
     async def _pass(self, workers: asyncio.TaskGroup) -> None:
         await self._expand()
-        self._end_rests()
+        self._rests.forget_old()
         due, last = await self._list_due()
         for receiver in due:
             if len(self._busy) >= AT_ONCE:
                 return  # the next pass begins with this one
             self._after = receiver
             of_org = Counter(org for org, _ in self._busy)[receiver[0]]
-            if receiver not in self._busy and of_org < OF_ORG and not self._rests(receiver):
+            if (
+                receiver not in self._busy
+                and of_org < OF_ORG
+                and not self._rests.is_resting(receiver)
+            ):
                 self._busy.add(receiver)
                 workers.create_task(self._serve(receiver), name=f"deliveries of {receiver[0]}")
         self._after = last
@@ -137,24 +135,8 @@ class DeliveryLoop:
         try:
             with isolated("deliveries", org=org, target=target):
                 while (tried := await self._deliveries.deliver_next(org, target)) is Tried.ENDED:
-                    self._resting.pop(receiver, None)
+                    self._rests.end(receiver)
                 if tried is Tried.FAILED:
-                    failures = self._failures(receiver) + 1
-                    until = self._clock.now() + REST.delay(failures)
-                    self._resting[receiver] = _Resting(failures, until)
+                    self._rests.begin(receiver)
         finally:
             self._busy.discard(receiver)
-
-    def _failures(self, receiver: _Receiver) -> int:
-        resting = self._resting.get(receiver)
-        return 0 if resting is None else resting.failures
-
-    def _rests(self, receiver: _Receiver) -> bool:
-        resting = self._resting.get(receiver)
-        return resting is not None and resting.until > self._clock.now()
-
-    def _end_rests(self) -> None:
-        """Forget receivers that nothing was sent to for long after their rest."""
-        before = self._clock.now() - REST.at_most
-        for receiver in [each for each, rest in self._resting.items() if rest.until < before]:
-            del self._resting[receiver]

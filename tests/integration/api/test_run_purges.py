@@ -11,11 +11,14 @@ from flyteidl2.common.run_pb2 import OffloadedInputData, RelationType
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, GetRunDetailsRequest
 from sqlalchemy import text
 
-from controlplane.loops.run_purges import RunPurgeLoop
+from controlplane.core.errors import UnavailableError
+from controlplane.loops.run_purges import EVERY, RunPurgeLoop
+from controlplane.store.resources.run_purges import PurgingRun
 from controlplane.usecases.run_purges import RunPurges
 from shared.idl.platform.v1 import run_pb2 as pb
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
+from tests.fakes.clock import FakeClock
 from tests.integration.api.caching import HIT, cached_run, child, details, run_everything
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.flyte_requests import artifact_id, create_artifact
@@ -235,3 +238,33 @@ async def test_purge_of_two_loops_at_once_deletes_a_run_once(api: ApiUnderTest) 
     await asyncio.gather(make_loop(api).run_once(), make_loop(api).run_once())
     assert await rows(api) == {"runs": 0, "actions": 0, "attempts": 0}
     assert await make_loop(api).run_once() == 0
+
+
+class OneFails(RunPurges):
+    """Cannot delete the objects of the run r1."""
+
+    tried = 0
+
+    async def purge(self, run: PurgingRun) -> int:
+        if run.key.name == "r1":
+            self.tried += 1
+            raise UnavailableError("the object store does not answer")
+        return await super().purge(run)
+
+
+async def test_purge_that_fails_is_tried_less_and_less_often_and_delays_no_other(
+    api: ApiUnderTest,
+) -> None:
+    for name in ("r1", "r2"):
+        await end(api, await start(api, name))
+        await purge(api, name)
+    clock = FakeClock()
+    purges = OneFails(api.database, api.blobs, clock, keep=None)
+    loop = RunPurgeLoop(purges, clock)
+    assert await loop.run_once() == 1
+    assert (await rows(api))["runs"] == 1
+    for _ in range(100):
+        clock.advance(EVERY)
+        assert await loop.run_once() == 0
+    assert 2 <= purges.tried <= 8  # after about 5, 10, 20, 40, 80, 160 and 320 seconds
+    assert await make_loop(api).run_once() == 1  # as after a restart
