@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import psutil
 import pytest
 from flyteidl2.connector import connector_pb2, service_pb2_grpc
 
@@ -20,6 +21,7 @@ from dataplane.agent.runtimes.connectors.client import (
 )
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from tests.kube.certificates import Authority
+from tests.running import until
 
 _SHORTLY = timedelta(seconds=5)
 
@@ -98,6 +100,32 @@ async def test_connector_of_another_authority_is_trusted_once_its_ca_file_is_rep
         assert await client.list_categories() == [Category("query", 2)]
     finally:
         await client.close()
+
+
+async def test_channel_of_replaced_ca_file_is_closed_while_the_client_is_used_on(
+    address: str, authority: Authority, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.crt"
+    certificate = authority.certificate.read_bytes()
+    ca_file.write_bytes(certificate)
+    client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={ca_file}"))
+    try:
+        for copies in range(1, 4):
+            ca_file.write_bytes(certificate * copies)
+            assert await client.list_categories() == [Category("query", 2)]
+        await until(lambda: _connections_to(address) == 1, "only the last channel is connected")
+        assert await client.list_categories() == [Category("query", 2)]
+    finally:
+        await client.close()
+    await until(lambda: _connections_to(address) == 0, "the client has disconnected")
+
+
+def _connections_to(address: str) -> int:
+    port = int(address.rpartition(":")[2])
+    return sum(
+        bool(each.raddr) and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        for each in psutil.Process().net_connections("tcp")
+    )
 
 
 async def test_connector_error_message_is_truncated(address: str, authority: Authority) -> None:

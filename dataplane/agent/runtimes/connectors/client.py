@@ -8,12 +8,11 @@ gRPC client of one connector server; every call has a timeout.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -22,8 +21,6 @@ from flyteidl2.connector import connector_pb2, service_pb2_grpc
 from dataplane.agent.runtimes.connectors import connector_limits
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", connector_limits.MESSAGE_BYTES),
@@ -81,32 +78,39 @@ class Category:
         return connector_pb2.TaskCategory(name=self.name, version=self.version)
 
 
+@dataclass(slots=True)
+class _Connection:
+    channel: grpc.aio.Channel
+    roots: bytes | None
+    calls: int = 0  # under way
+
+
 class ConnectorClient:
     """
     Calls one connector server, over one channel that the first call opens.
 
-    Another one is opened when the CA file has changed; calls under way end on the one before.
+    Another one is opened when the CA file has changed; calls under way end on the one before,
+    which is closed after the last of them.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._channel: grpc.aio.Channel | None = None
-        self._roots: bytes | None = None  # of that channel
-        self._replaced: list[grpc.aio.Channel] = []
+        self._connection: _Connection | None = None
+        self._replaced: list[_Connection] = []
 
     def __repr__(self) -> str:
         return f"<ConnectorClient {self.endpoint}>"
 
     async def close(self) -> None:
-        for channel in (*self._replaced, self._channel):
-            if channel is not None:
-                await channel.close()
+        for connection in (*self._replaced, self._connection):
+            if connection is not None:
+                await connection.channel.close()
 
     async def wait_until_reachable(self, within: timedelta = connector_limits.DIAL_TIMEOUT) -> None:
         """Wait until the channel is ready; ConnectorUnavailableError after ``within``."""
         try:
-            async with asyncio.timeout(within.total_seconds()):
-                await self._open().channel_ready()
+            async with asyncio.timeout(within.total_seconds()), self._connected() as channel:
+                await channel.channel_ready()
         except TimeoutError:
             raise ConnectorUnavailableError(
                 f"no connector answers at {self.endpoint}; start it, or correct the agent's "
@@ -114,10 +118,11 @@ class ConnectorClient:
             ) from None
 
     async def list_categories(self) -> Sequence[Category]:
-        stub = service_pb2_grpc.ConnectorMetadataServiceStub(self._open())
+        request = connector_pb2.ListConnectorsRequest()
         timeout = connector_limits.GET_TIMEOUT.total_seconds()
-        call = stub.ListConnectors(connector_pb2.ListConnectorsRequest(), timeout=timeout)
-        answer = await self._call("list its task types", call)
+        async with self._calling("list its task types") as channel:
+            stub = service_pb2_grpc.ConnectorMetadataServiceStub(channel)
+            answer = await stub.ListConnectors(request, timeout=timeout)
         return [
             Category(category.name, category.version)
             for connector in answer.connectors
@@ -127,44 +132,57 @@ class ConnectorClient:
     async def create(self, request: connector_pb2.CreateTaskRequest) -> bytes:
         """Create the job; return its resource_meta, the connector's opaque identifier of it."""
         timeout = connector_limits.CREATE_TIMEOUT.total_seconds()
-        call = self._tasks.CreateTask(request, timeout=timeout)
-        answer = await self._call("create the job", call)
+        async with self._calling("create the job") as channel:
+            answer = await _tasks(channel).CreateTask(request, timeout=timeout)
         return bytes(answer.resource_meta)
 
     async def get_status(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
         timeout = connector_limits.GET_TIMEOUT.total_seconds()
-        call = self._tasks.GetTask(request, timeout=timeout)
-        answer = await self._call("report the job's status", call)
+        async with self._calling("report the job's status") as channel:
+            answer = await _tasks(channel).GetTask(request, timeout=timeout)
         return answer.resource
 
     async def delete(self, request: connector_pb2.DeleteTaskRequest) -> None:
         timeout = connector_limits.CREATE_TIMEOUT.total_seconds()
-        await self._call("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
+        async with self._calling("delete the job") as channel:
+            await _tasks(channel).DeleteTask(request, timeout=timeout)
 
-    def _open(self) -> grpc.aio.Channel:
-        if self._channel is not None and self.endpoint.ca_file is None:
-            return self._channel
+    @asynccontextmanager
+    async def _calling(self, action: str) -> AsyncIterator[grpc.aio.Channel]:
+        with self._translated(action):
+            async with self._connected() as channel:
+                yield channel
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[grpc.aio.Channel]:
+        """Hold the channel open for a call, even if another replaces it in the meantime."""
+        connection = self._open()
+        connection.calls += 1
+        try:
+            yield connection.channel
+        finally:
+            connection.calls -= 1
+            unused = [each for each in self._replaced if not each.calls]
+            self._replaced = [each for each in self._replaced if each.calls]
+            for each in unused:
+                await each.channel.close()
+
+    def _open(self) -> _Connection:
+        if self._connection is not None and self.endpoint.ca_file is None:
+            return self._connection
         try:
             roots = _read_roots(self.endpoint)
         except ConnectorSettingError as error:
-            if self._channel is None:
+            if self._connection is None:
                 raise
             logger.warning("authorities not reloaded", extra={"error": str(error)})
-            return self._channel
-        if self._channel is not None and roots != self._roots:
-            self._replaced.append(self._channel)
-            self._channel = None
-        if self._channel is None:
-            self._channel, self._roots = _open_channel(self.endpoint, roots), roots
-        return self._channel
-
-    @property
-    def _tasks(self) -> service_pb2_grpc.AsyncConnectorServiceStub:
-        return service_pb2_grpc.AsyncConnectorServiceStub(self._open())
-
-    async def _call(self, action: str, call: Awaitable[_T]) -> _T:
-        with self._translated(action):
-            return await call
+            return self._connection
+        if self._connection is not None and roots != self._connection.roots:
+            self._replaced.append(self._connection)
+            self._connection = None
+        if self._connection is None:
+            self._connection = _Connection(_open_channel(self.endpoint, roots), roots)
+        return self._connection
 
     @contextmanager
     def _translated(self, action: str) -> Iterator[None]:
@@ -176,6 +194,10 @@ class ConnectorClient:
             if error.code() in _UNAVAILABLE:
                 raise ConnectorUnavailableError(message) from error
             raise ConnectorRefusedError(message) from error
+
+
+def _tasks(channel: grpc.aio.Channel) -> service_pb2_grpc.AsyncConnectorServiceStub:
+    return service_pb2_grpc.AsyncConnectorServiceStub(channel)
 
 
 def _read_roots(endpoint: Endpoint) -> bytes | None:
