@@ -26,7 +26,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     if options.command == "ready":
         from dataplane.copilot.readiness import handles_sigterm  # noqa: PLC0415
 
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="volary-copilot", description="Moves a raw container's inputs and outputs."
     )
