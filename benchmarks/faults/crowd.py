@@ -40,6 +40,9 @@ class Idler:
 
     async def take(self, message: Work) -> None: ...
 
+    async def end_attempts(self) -> tuple[int, int]:
+        return 0, 0
+
     def capacity(self) -> int:
         return 10
 

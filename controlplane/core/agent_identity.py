@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from controlplane.core.errors import UnauthenticatedError
 from shared.kit.secrets import SecretText
 from shared.model.ids import ClusterName
 
@@ -98,6 +99,18 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     RETIRED = "retired"  # by its own process: the answer that confirmed the successor was lost
     CLONED = "cloned"  # two live processes have the same key, or an old copy of it
+
+
+class ExpelledAgentError(UnauthenticatedError):
+    """
+    The agent has no place any more: its org was deleted, or its identity was revoked or deleted.
+
+    It is told to end its attempts. ``retry_after``: when it may ask again; None: it gives up.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 def check_certificate(certificate: AgentCertificate, now: datetime) -> Refusal | None:

@@ -304,15 +304,19 @@ class AgentSession:
         return [*desired, *self._send(heartbeat)]
 
     def _desire(self, spec: ClusterSpec) -> Sequence[Effect]:
-        is_new = self._spec is None or self._spec.version != spec.version
-        self._spec = spec
-        if not is_new:
+        known, self._spec = self._spec, spec
+        # The deletion of an org and its restoring change no cluster's version.
+        if known is not None and (known.version, known.end_attempts) == (
+            spec.version,
+            spec.end_attempts,
+        ):
             return []
         desired = DesiredState(
             version=spec.version,
             cordoned=spec.cordoned,
             draining=spec.draining,
             renew_serial=spec.renew_serial,
+            end_attempts=spec.end_attempts,
         )
         return [*self._send(desired), FindWork()]  # the cluster may have been uncordoned
 

@@ -18,6 +18,7 @@ class ClusterSpec:
     draining: bool
     pool: str
     renew_serial: str = ""  # the certificate that its agent has to renew now
+    end_attempts: str = ""  # why its agent is to end all attempts and disconnect; "": it goes on
 
     @property
     def takes_work(self) -> bool:

@@ -13,6 +13,8 @@ from shared.model.ids import OrgName
 
 AGENTS_STOP_WITHIN = timedelta(minutes=10)
 """How long agents of a deleted org may connect, to stop the attempts that they run."""
+AGENTS_RETURN_AFTER = timedelta(minutes=10)
+"""How long agents of a deleted org stay away before they ask whether it was restored."""
 DEFAULT_GRACE = timedelta(days=14)
 """How long a deleted org can be restored, unless the installation sets another time."""
 ABORT_REASON = "the org was deleted"

@@ -100,10 +100,8 @@ def render_frame(message: Sent) -> link_pb2.ControlFrame:
     match message:
         case Welcome():
             return link_pb2.ControlFrame(welcome=_render_welcome(message))
-        case Rejected(code, text, retry):
-            return link_pb2.ControlFrame(
-                refusal=link_pb2.Refusal(code=code, message=text, retry=retry)
-            )
+        case Rejected():
+            return link_pb2.ControlFrame(refusal=_render_rejected(message))
         case InventoryDecisions():
             return link_pb2.ControlFrame(verdicts=_render_decisions(message))
         case Assignments():
@@ -144,6 +142,7 @@ def render_frame(message: Sent) -> link_pb2.ControlFrame:
                     cordoned=message.cordoned,
                     draining=message.draining,
                     renew_serial=message.renew_serial,
+                    end_attempts=message.end_attempts,
                 )
             )
         case Heartbeat():
@@ -165,6 +164,16 @@ def _render_welcome(welcome: Welcome) -> link_pb2.Welcome:
         reassign_after_ms=welcome.reassign_after // _MILLISECOND,
         server_time_us=to_us(welcome.server_time),
         cluster=welcome.cluster,
+    )
+
+
+def _render_rejected(rejected: Rejected) -> link_pb2.Refusal:
+    return link_pb2.Refusal(
+        code=rejected.code,
+        message=rejected.message,
+        retry=rejected.retry,
+        end_attempts=rejected.end_attempts,
+        retry_after_ms=(rejected.retry_after or timedelta()) // _MILLISECOND,
     )
 
 

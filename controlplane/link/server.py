@@ -15,8 +15,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from controlplane.core.agent_identity import Refusal
-from controlplane.core.clusters import AgentInfo
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
@@ -31,6 +29,13 @@ from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.session import CLOSED, SessionOverError, SessionStream
+from controlplane.link.session_ends import (
+    SUPERSEDED,
+    describe_unauthenticated,
+    first_end,
+    first_of,
+    require_identity,
+)
 from controlplane.link.tls import LinkTls
 from controlplane.usecases.agent_sessions import (
     AgentSessionRef,
@@ -64,10 +69,6 @@ LEAVE_SECONDS = 3.0
 """Longest that a session is kept when this replica stops; it leases nothing meanwhile."""
 STOP_SECONDS = 6.0
 """Time after which streams that have not ended are cut."""
-
-_SUPERSEDED = End(
-    "superseded", "another agent of this cluster has connected; run one agent for each cluster"
-)
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
@@ -189,42 +190,53 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
     async def _answer(self, pipe: _GrpcPipe, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         """Serve the agent, and send it the reason when the session ends."""
         ends: list[End] = []
+        served: list[AgentIdentity] = []  # the one, if it was authenticated
         try:
-            await self._serve(pipe, context)
+            await self._serve(pipe, context, served)
         except* SessionOverError as group:
-            ends.append(_first_end(group))
+            ends.append(first_end(group))
         except* SupersededError:
-            ends.append(_SUPERSEDED)
+            ends.append(SUPERSEDED)
         except* UnavailableError as group:
-            ends.append(End("unavailable", str(_first_of(group))))
+            ends.append(End("unavailable", str(first_of(group))))
         except* Exception:
             # A bug: logged in full here; the agent gets no internals.
             log.exception("agent session failed")
             ends.append(End("internal", "the session failed; connect again"))
         for end in ends[:1]:  # outside the handlers, because they would wrap a cancellation
-            if end is _SUPERSEDED:
-                end = await self._explain_superseded(context)  # noqa: PLW2901
+            if end is SUPERSEDED:
+                end = await self._explain_superseded(context, served)  # noqa: PLW2901
             if end.code == "protocol":
                 outside.warning("agent violated the link protocol", extra={"error": end.message})
             self._metrics.ended(end.code)
             await _reject(pipe, end)
 
-    async def _explain_superseded(self, context: "grpc.aio.ServicerContext[Any, Any]") -> End:
-        """Return why the session was superseded: a revoked credential, or another session."""
+    async def _explain_superseded(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", served: Sequence[AgentIdentity]
+    ) -> End:
+        """Return why the session was superseded: no cluster, a revoked credential, or another."""
         try:
+            for identity in served:
+                await self._agent_sessions.require_cluster(identity.cluster)
             await authenticate(self._agent_sessions, context, opens_session=True)
         except UnauthenticatedError as error:
-            return _unauthenticated(error)
+            return describe_unauthenticated(error)
         except UnavailableError as error:
             log.debug("end of session not explained", extra={"error": str(error)})
-        return _SUPERSEDED
+        return SUPERSEDED
 
-    async def _serve(self, pipe: _GrpcPipe, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    async def _serve(
+        self,
+        pipe: _GrpcPipe,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        served: list[AgentIdentity],
+    ) -> None:
         try:
             identity = await authenticate(self._agent_sessions, context, opens_session=True)
         except UnauthenticatedError as error:
-            raise SessionOverError(_unauthenticated(error)) from error
+            raise SessionOverError(describe_unauthenticated(error)) from error
         cluster = identity.cluster
+        served.append(identity)
         with log_fields(lambda: {"org": cluster.org, "cluster": cluster.name}):
             await self._serve_agent(pipe, identity)
 
@@ -242,12 +254,12 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             spans=self._spans,
         )
         agent = await stream.greet()
-        _require_identity(identity, agent)
+        require_identity(identity, agent)
         async with self._admission.admitted() as handshake_done:
             try:
                 session = await self._agent_sessions.open(cluster, agent, serial=identity.serial)
             except RefusedCertificateError as error:
-                raise SessionOverError(_unauthenticated(error)) from error
+                raise SessionOverError(describe_unauthenticated(error)) from error
             log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
             log.info("agent connected", extra={**log_fields, "software": agent.software})
             self._open_streams[stream] = None
@@ -270,31 +282,15 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             log.warning("end of agent session not recorded", extra={"error": str(error)})
 
 
-def _unauthenticated(error: UnauthenticatedError) -> End:
-    """Return the end for a refused credential; an agent with a newer certificate tries that."""
-    is_retired = isinstance(error, RefusedCertificateError) and error.refusal is Refusal.RETIRED
-    return End("unauthenticated", str(error), retry=is_retired)
-
-
-def _require_identity(identity: AgentIdentity, agent: AgentInfo) -> None:
-    """Raise SessionOverError if the hello names another cluster than the certificate."""
-    cluster = identity.cluster
-    if agent.cluster and (agent.org, agent.cluster) != (cluster.org, cluster.name):
-        outside.warning(
-            "agent claims another identity than its certificate's",
-            extra={"org": cluster.org, "cluster": cluster.name, "claimed": agent.cluster},
-        )
-        text = (
-            f"the agent takes itself to be cluster {agent.cluster} of {agent.org}, and its "
-            f"certificate is cluster {cluster.name}'s of {cluster.org}; its identity was mixed up "
-            "with another's: delete it, and enrol again with a new join token"
-        )
-        raise SessionOverError(End("identity", text, retry=False))
-
-
 async def _reject(pipe: _GrpcPipe, end: End) -> None:
     """Send the reason why the session ends, if the stream is still open and is read."""
-    rejected = Rejected(end.code, end.message, end.retry)
+    rejected = Rejected(
+        end.code,
+        end.message,
+        end.retry,
+        end_attempts=end.end_attempts,
+        retry_after=end.retry_after,
+    )
     try:
         async with asyncio.timeout(REJECTION_TIMEOUT_SECONDS):
             await pipe.write(render_frame(rejected))
@@ -315,17 +311,6 @@ async def _wait_for_hang_up(end: End) -> None:
             await asyncio.get_running_loop().create_future()
     except TimeoutError:
         log.debug("agent did not hang up", extra={"code": end.code})
-
-
-def _first_end(group: BaseExceptionGroup[SessionOverError]) -> End:
-    found = _first_of(group)
-    assert isinstance(found, SessionOverError)  # noqa: S101  # except* has selected these
-    return found.end
-
-
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 class LinkServer:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controlplane.core.agent_identity import Refusal, describe_refusal
+from controlplane.core.agent_identity import ExpelledAgentError, Refusal, describe_refusal
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
 from controlplane.core.fair_scheduler import FairScheduler
@@ -169,6 +169,15 @@ class AgentSessions:
         if refusal is not None:  # after the commit, which notes a clone
             raise RefusedCertificateError(refusal, cluster.name)
         return AgentSessionRef(cluster, epoch)
+
+    async def require_cluster(self, cluster: ClusterRef) -> None:
+        """Raise ExpelledAgentError if the cluster, whose agent had a session, was deleted."""
+        async with self._database.for_org(cluster.org) as tx:
+            if await clusters.exists(tx, cluster.name):
+                return
+        raise ExpelledAgentError(
+            f"cluster {cluster.name} of org {cluster.org} was deleted; uninstall this agent"
+        )
 
     async def close(self, session: AgentSessionRef) -> None:
         """Mark the session as closed."""

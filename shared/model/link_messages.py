@@ -109,6 +109,8 @@ class Rejected:
     code: str
     message: str
     retry: bool
+    end_attempts: bool = False  # the agent is to end its attempts: org or identity are gone
+    retry_after: timedelta | None = None  # without ``retry``: ask again after this time
 
 
 class InventoryDecision(IntEnum):
@@ -165,6 +167,7 @@ class DesiredState:
     draining: bool = False
     reconnect_after: timedelta | None = None
     renew_serial: str = ""  # the agent's certificate with this serial is to be renewed now
+    end_attempts: str = ""  # why it is to end every attempt and disconnect; "": it goes on
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ it arrives, whatever was in flight meanwhile; ``shared/idl/agent/v1/link.proto``
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 
 from shared.model.link_messages import (
@@ -138,6 +139,8 @@ class End:
     code: str
     message: str
     retry: bool = True
+    end_attempts: bool = False  # the agent is to end its attempts: org or identity are gone
+    retry_after: timedelta | None = None  # reconnect after this time, not at once
 
 
 def advance(state: State, kind: FrameKind) -> State:

@@ -55,6 +55,17 @@ async def find_enrolment(tx: OrgTx, enrolment: UUID) -> Enrolment | None:
     return None if row is None else _parse(row)
 
 
+async def has_accepted(tx: FleetTx, org: OrgName, cluster: ClusterName) -> bool:
+    """Return whether a cluster has an accepted enrolment that has not ended."""
+    query = (
+        select(table.c.enrolment_id)
+        .where(table.c.org == org, table.c.cluster == cluster)
+        .where(table.c.accepted_at.is_not(None), table.c.ended_at.is_(None))
+        .limit(1)
+    )
+    return (await tx.connection.execute(query)).first() is not None
+
+
 async def delete_enrolments(tx: OrgTx, cluster: ClusterName) -> None:
     """Delete a cluster's enrolments with their certificates, whatever their state."""
     await tx.connection.execute(

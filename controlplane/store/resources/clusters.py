@@ -13,6 +13,7 @@ from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec, PastSession
+from controlplane.core.deleted_orgs import ABORT_REASON
 from controlplane.store.agents.sessions import add_session, end_session
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, not_deleted, statement
@@ -54,18 +55,19 @@ RETURNING c.epoch, b.seen_at AS seen_before
 # FOR SHARE: transactions of one session run concurrently, but none concurrently with the opening
 # of a new session.
 _SPEC = statement(f"""
-SELECT c.cordoned OR NOT {not_deleted("c.org")} AS cordoned, c.draining_since, c.wanted_version,
-       c.pool, c.renew_serial
+SELECT c.cordoned, c.draining_since, c.wanted_version, c.pool, c.renew_serial,
+       {not_deleted("c.org")} AS org_stays
 FROM clusters c
 WHERE c.org = :org AND c.cluster = :cluster AND c.epoch = :epoch FOR SHARE OF c
 """)
 
-_SEEN = statement("""
+_SEEN = statement(f"""
 UPDATE clusters
 SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
     held = :held, running = :running, slots = :slots, counted_at = :counted_at
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch
-RETURNING cordoned, draining_since, wanted_version, pool, renew_serial
+RETURNING cordoned, draining_since, wanted_version, pool, renew_serial,
+          {not_deleted("clusters.org")} AS org_stays
 """)
 
 # Skips locked rows, so that one busy cluster does not delay the heartbeats of the others.
@@ -81,7 +83,7 @@ SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected 
     held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
 FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
 RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool,
-          c.renew_serial
+          c.renew_serial, {not_deleted("c.org")} AS org_stays
 """)
 
 _CREATE = statement("""
@@ -103,6 +105,8 @@ _COUNT = statement("SELECT count(*) AS number FROM clusters WHERE org = :org")
 _LOCK = statement("""
 SELECT cluster FROM clusters WHERE org = :org AND cluster = :cluster FOR UPDATE
 """)
+
+_EXISTS = statement("SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster")
 
 # The epoch fences the session: it can commit nothing from now on.
 _END_IDENTITY = statement("""
@@ -175,6 +179,10 @@ async def count_clusters(tx: OrgTx) -> int:
 async def lock_cluster(tx: OrgTx, cluster: ClusterName) -> bool:
     """Lock a cluster until the end of the transaction; False if it does not exist."""
     return bool(await tx.rows(_LOCK, {"cluster": cluster}))
+
+
+async def exists(tx: OrgTx, cluster: ClusterName) -> bool:
+    return bool(await tx.rows(_EXISTS, {"cluster": cluster}))
 
 
 async def delete_cluster(tx: OrgTx, cluster: ClusterName) -> None:
@@ -307,8 +315,9 @@ async def close_agent_session(tx: OrgTx, cluster: ClusterName, epoch: int, now: 
 def _parse_spec(row: Row[tuple[object, ...]]) -> ClusterSpec:
     return ClusterSpec(
         version=row.wanted_version,
-        cordoned=row.cordoned,
+        cordoned=row.cordoned or not row.org_stays,
         draining=row.draining_since is not None,
         pool=row.pool,
         renew_serial=row.renew_serial,
+        end_attempts="" if row.org_stays else ABORT_REASON,
     )

@@ -14,6 +14,7 @@ from controlplane.authn.agent_authority import AuthoritySet, parse_request
 from controlplane.core.agent_identity import (
     ENDED_KEPT,
     AgentCertificate,
+    ExpelledAgentError,
     Refusal,
     check_certificate,
     check_session,
@@ -21,13 +22,13 @@ from controlplane.core.agent_identity import (
     next_instances,
 )
 from controlplane.core.callers import Caller, Subject
-from controlplane.core.deleted_orgs import explain_deletion
+from controlplane.core.deleted_orgs import AGENTS_RETURN_AFTER, explain_deletion
 from controlplane.core.errors import (
     ConflictError,
     InvalidError,
     UnauthenticatedError,
 )
-from controlplane.store.agents import certificates as store
+from controlplane.store.agents import certificates as store, enrolments
 from controlplane.store.database import Database, FleetTx, OrgTx
 from controlplane.store.identity.deleted_orgs import find_deletion
 from controlplane.store.notify.changes import notify_cluster
@@ -71,6 +72,7 @@ class AgentIdentities:
             found = await store.find_by_fingerprint(tx, fingerprint)
             if found is not None:
                 await require_agents_of(tx, found[0], self._clock.now())
+                await _require_not_revoked(tx, *found)
         if found is None:
             raise UnauthenticatedError(
                 "the control plane does not know this certificate; enrol again with a new join "
@@ -119,15 +121,28 @@ class AgentIdentities:
 
 async def require_agents_of(tx: FleetTx, org: OrgName, now: datetime) -> None:
     """
-    Raise UnauthenticatedError if the org was deleted, and its agents have had their time to stop.
+    Raise ExpelledAgentError if the org was deleted, and its agents have had their time to stop.
 
     Until then they connect, get no work, and stop what they run.
     """
     deletion = await find_deletion(tx, org)
     if deletion is not None and deletion.agents_until <= now:
-        raise UnauthenticatedError(
-            f"{explain_deletion(org, deletion)}; uninstall this agent if it stays deleted"
+        raise ExpelledAgentError(
+            f"{explain_deletion(org, deletion)}; uninstall this agent if it stays deleted",
+            retry_after=None if deletion.is_final else AGENTS_RETURN_AFTER,
         )
+
+
+async def _require_not_revoked(tx: FleetTx, org: OrgName, certificate: AgentCertificate) -> None:
+    """
+    Raise ExpelledAgentError if the identity was revoked, and no other agent has replaced this one.
+
+    A replaced agent may share the attempts with its successor, so it is refused and ends none.
+    """
+    if certificate.revoked_at is None:
+        return
+    if not await enrolments.has_accepted(tx, org, certificate.cluster):
+        raise ExpelledAgentError(describe_refusal(Refusal.REVOKED, certificate.cluster))
 
 
 async def admit(

@@ -14,6 +14,8 @@ HEARTBEAT_FLOOR = timedelta(milliseconds=100)  # shorter intervals are raised to
 RECONNECT_FIRST = timedelta(milliseconds=200)
 RECONNECT_AT_MOST = timedelta(seconds=30)
 RECONNECT_SPREAD = timedelta(seconds=1)  # after a proper session ended
+RETURN_AFTER = timedelta(minutes=10)  # after all attempts were ended: the org may be restored
+END_ATTEMPTS_WITHIN = timedelta(minutes=10)  # longest wait for the ends before giving up
 
 # Calls the control plane makes.
 CALLS_AT_ONCE = 256

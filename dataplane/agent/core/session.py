@@ -72,6 +72,7 @@ class Session:
     received: int = 0  # assignments, counted against the credit
     credit: int = 0  # the latest total announced
     leave_at: datetime | None = None  # when the control plane asked the agent to reconnect
+    ends_attempts: str = ""  # why every attempt is ended, after which the session ends; "": none
 
 
 def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
@@ -107,11 +108,22 @@ def receive(
             session, effects = _send(session, _inventory(held))
             return session, [HeartbeatAcknowledged(session.started_at), *effects]
         case Rejected():
-            return session, [End(message.code, message.message, message.retry)]
+            end = End(
+                message.code,
+                message.message,
+                message.retry,
+                end_attempts=message.end_attempts,
+                retry_after=message.retry_after,
+            )
+            return session, [end]
         case Heartbeat():
             return _note(session, message)
         case DesiredState(reconnect_after=delay):
-            session = replace(session, leave_at=None if delay is None else now + delay)
+            session = replace(
+                session,
+                leave_at=None if delay is None else now + delay,
+                ends_attempts=message.end_attempts,
+            )
             return session, [Deliver(message)]
         case Assignments(assignments, unknown=unknown):
             received = session.received + len(assignments) + len(unknown)
@@ -147,6 +159,9 @@ def tick(
         return _end(session, "silent", "the control plane sent nothing within the timeout")
     if session.leave_at is not None and now >= session.leave_at:
         return _end(session, "reconnect", "the control plane asked the agent to reconnect")
+    if session.ends_attempts and session.state is State.OPEN and not (held or running):
+        end = End("attempts_ended", session.ends_attempts, retry_after=link_limits.RETURN_AFTER)
+        return replace(session, state=State.ENDED), [end]
     if session.state is State.WELCOMING or now - session.sent_at < session.heartbeat_every / 2:
         return session, []
     number = session.heartbeats + 1

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
 _BACKOFF = Backoff(first=link_limits.RECONNECT_FIRST, at_most=link_limits.RECONNECT_AT_MOST)
+_STAY_AWAY_JITTER = 0.2
 RENEWED = End("renewed", "the certificate was renewed")
 
 
@@ -109,6 +110,15 @@ class Connection:
             and self._identity.try_another(is_refused=not end.retry)
         ):
             logger.warning("dialling with the other certificate", extra=fields)
+            return _Outcome(end, served=False)
+        if end.end_attempts:
+            ended, remaining = await self._handler.end_attempts()
+            counts = {"ended": ended, "remaining": remaining}
+            logger.error("attempts ended, this agent was expelled", extra={**fields, **counts})
+        if end.retry_after is not None:
+            wait = {"again_in_seconds": int(end.retry_after.total_seconds())}
+            logger.error("staying away from the control plane", extra={**fields, **wait})
+            await self._clock.sleep(jittered(end.retry_after, _STAY_AWAY_JITTER))
             return _Outcome(end, served=False)
         if not end.retry:
             raise AgentRefusedError(f"the control plane rejected this agent: {end.message}")

@@ -122,7 +122,7 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
         case "welcome":
             return _parse_welcome(frame.welcome)
         case "refusal":
-            return Rejected(frame.refusal.code, frame.refusal.message, frame.refusal.retry)
+            return _parse_rejected(frame.refusal)
         case "verdicts":
             return InventoryDecisions(
                 [_parse_decision(status) for status in frame.verdicts.verdicts],
@@ -158,6 +158,7 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 draining=desired.draining,
                 reconnect_after=timedelta(milliseconds=delay) if delay else None,
                 renew_serial=desired.renew_serial,
+                end_attempts=desired.end_attempts,
             )
         case "heartbeat":
             return Heartbeat(
@@ -188,6 +189,17 @@ def _parse_welcome(welcome: link_pb2.Welcome) -> Welcome:
         reassign_after=timedelta(milliseconds=welcome.reassign_after_ms),
         server_time=parse_timestamp(welcome.server_time_us),
         cluster=welcome.cluster,
+    )
+
+
+def _parse_rejected(refusal: link_pb2.Refusal) -> Rejected:
+    after = refusal.retry_after_ms
+    return Rejected(
+        refusal.code,
+        refusal.message,
+        refusal.retry,
+        end_attempts=refusal.end_attempts,
+        retry_after=timedelta(milliseconds=after) if after else None,
     )
 
 

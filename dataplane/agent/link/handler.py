@@ -31,6 +31,14 @@ class SessionHandler(Protocol):
     async def take(self, message: Work) -> None:
         """Process a message; once this returns it must not be lost."""
 
+    async def end_attempts(self) -> tuple[int, int]:
+        """
+        Stop every attempt, without a session: org or identity of the agent are gone.
+
+        Waits until they have ended, for END_ATTEMPTS_WITHIN at most. Returns how many have ended
+        and how many remain.
+        """
+
     def capacity(self) -> int:
         """Return how many more assignments the agent can take."""
 

@@ -149,6 +149,11 @@ class Attempts:
             running.reason = reason
             running.stop.set()
 
+    async def wait_until_ended(self) -> None:
+        """Wait until no attempt runs."""
+        async with self._ended:
+            await self._ended.wait_for(lambda: not self._running)
+
     def stop_replaceable(self) -> int:
         """Stop attempts that may be leased to another agent; return how many were running."""
         replaceable = [
@@ -177,6 +182,8 @@ class Attempts:
         attempt = running.active.assignment.attempt
         if not await self._ledger.written(running.active.lease):
             self._drop(running)
+            async with self._ended:
+                self._ended.notify_all()
             return
         try:
             update = await self._run(running)

@@ -124,6 +124,8 @@ class AgentSessionHandler:
                     await self._stop(stop)
             case DesiredState():
                 self._desired = message
+                if message.end_attempts:
+                    await self._stop_all()
             case Call():
                 self._followers.begin(message)
             case CallCredit():
@@ -131,8 +133,19 @@ class AgentSessionHandler:
             case CallCancel():
                 self._followers.cancel(message)
 
+    async def end_attempts(self) -> tuple[int, int]:
+        before = len(self._attempts)
+        await self._stop_all()
+        try:
+            async with asyncio.timeout(link_limits.END_ATTEMPTS_WITHIN.total_seconds()):
+                await self._attempts.wait_until_ended()
+        except TimeoutError:
+            logger.warning("attempts not ended in time", extra={"count": len(self._attempts)})
+        return before - len(self._attempts), len(self._attempts)
+
     def capacity(self) -> int:
-        if self._desired.cordoned or self._desired.draining:
+        desired = self._desired
+        if desired.cordoned or desired.draining or desired.end_attempts:
             return 0
         slots = self._attempts.slots
         load = Load(
@@ -184,6 +197,8 @@ class AgentSessionHandler:
             for active in fresh
             if active.assignment.attempt not in self._attempts
         }
+        if self._desired.end_attempts:
+            await self._stop_all()
         for assignment in message.assignments:
             lease = Lease(assignment.attempt, assignment.lease)
             if self._ledger.knows(lease):
@@ -220,6 +235,8 @@ class AgentSessionHandler:
     def _confirm(self, leases: Iterable[Lease]) -> None:
         """Start the attempts that the control plane confirmed."""
         confirmed = [active for lease in leases if (active := self._find(lease)) is not None]
+        if self._desired.end_attempts:
+            return  # the session ends once these are reported as aborted
         self._unconfirmed -= {active.assignment.attempt for active in confirmed}
         self._attempts.begin(confirmed)
 
@@ -237,6 +254,12 @@ class AgentSessionHandler:
         await self._ledger.acknowledge(
             item for item in message.acknowledgements if item.status is not AckStatus.STALE
         )
+
+    async def _stop_all(self) -> None:
+        """Stop every attempt in the ledger; those that were not started end as aborted."""
+        leases = [active.lease for active in self._ledger.active.values()]
+        for lease in leases:
+            await self._stop(Stop(lease=lease, reason="all attempts end", forget=False))
 
     async def _stop(self, stop: Stop) -> None:
         active = self._find(stop.lease)

@@ -16,6 +16,7 @@ import pytest
 from controlplane.store.database import Database
 from controlplane.store.notify.changes import notify_cluster
 from controlplane.store.resources.clusters import note_clone
+from controlplane.usecases.clusters import Clusters
 from dataplane.agent.core.secrets import SecretsRefusedError, SecretsUnavailableError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import AgentRefusedError, open_channel
@@ -45,6 +46,11 @@ class IdleHandler:
     def __init__(self) -> None:
         self.wakeup = Wakeup()
         self.welcomes: list[int] = []
+        self.expulsions = 0
+
+    async def end_attempts(self) -> tuple[int, int]:
+        self.expulsions += 1
+        return 0, 0
 
     async def begin(self) -> list[object]:
         return []
@@ -292,11 +298,41 @@ async def test_revoked_agent_ends_with_the_remedy_and_enrols_again_with_a_new_to
         tasks.create_task(revoke())
         with pytest.raises(AgentRefusedError, match=r"was revoked.*join-token"):
             await home.connection(identity, handler).run()
+    assert handler.expulsions == 1
+    later = IdleHandler()
+    with pytest.raises(AgentRefusedError, match="was revoked"):  # an agent that was off meanwhile
+        await home.connection(identity, later).run()
+    assert (later.expulsions, later.welcomes) == (1, [])
     made = await home.replica.enrolments.create_token(home.replica.operator, "c1", auto_accept=True)
     assert made.token is not None
     home.token_file.write_text(made.token.reveal())
     async with home.connected(await home.enrolment().open()):
-        pass
+        replaced = IdleHandler()
+        with pytest.raises(AgentRefusedError, match="was revoked"):
+            await home.connection(identity, replaced).run()
+        assert replaced.expulsions == 0  # its attempts may be the other one's
+
+
+async def test_agent_of_a_deleted_cluster_is_told_to_end_its_attempts(
+    home: Home, database: Database
+) -> None:
+    identity = await home.join()
+    handler = IdleHandler()
+
+    async def delete() -> None:
+        await until(lambda: bool(handler.welcomes), "a welcome")
+        clusters = Clusters(database, SystemClock())
+        await clusters.delete(home.replica.operator, ClusterName("c1"))
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(delete())
+        with pytest.raises(AgentRefusedError, match=r"cluster c1 of org acme was deleted"):
+            await home.connection(identity, handler).run()
+    assert handler.expulsions == 1
+    unknown = IdleHandler()  # to this control plane: it may be another installation's
+    with pytest.raises(AgentRefusedError, match="does not know this certificate"):
+        await home.connection(identity, unknown).run()
+    assert unknown.expulsions == 0
 
 
 async def test_clock_an_hour_off_is_named(home: Home, caplog: pytest.LogCaptureFixture) -> None:

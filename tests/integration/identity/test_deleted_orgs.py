@@ -12,9 +12,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from controlplane.core.agent_identity import ExpelledAgentError
 from controlplane.core.callers import EVERYTHING, Caller, Permission, Subject, org_wide
-from controlplane.core.clusters import AgentInfo
-from controlplane.core.deleted_orgs import AGENTS_STOP_WITHIN, DEFAULT_GRACE
+from controlplane.core.clusters import AgentInfo, AgentLoad
+from controlplane.core.deleted_orgs import (
+    AGENTS_RETURN_AFTER,
+    AGENTS_STOP_WITHIN,
+    DEFAULT_GRACE,
+)
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -245,7 +250,12 @@ async def test_agents_of_a_deleted_org_get_no_work_stop_what_they_run_and_are_re
     assert (await sessions.hand_out(session, 1, FairScheduler())).assignments
     await store.create(make_new_run("two"))
     await delete(world)
-    assert not (await sessions.hand_out(session, 1, FairScheduler())).assignments
+    handed = await sessions.hand_out(session, 1, FairScheduler())
+    assert not handed.assignments
+    assert (handed.spec.cordoned, handed.spec.end_attempts) == (True, "the org was deleted")
+    async with running(sessions):  # a heartbeat tells the same
+        await asyncio.sleep(0)  # the batches are taken from the first step on
+        assert await sessions.record_heartbeat(session, AgentLoad()) == handed.spec
     await loop_of(world).stop_once()
     assert len((await sessions.hand_out(session, 1, FairScheduler())).stops) == 1
     again = await sessions.open(await sessions.authenticate(TOKEN), AGENT)  # it may reconnect
@@ -254,8 +264,9 @@ async def test_agents_of_a_deleted_org_get_no_work_stop_what_they_run_and_are_re
     await loop_of(world).stop_once()
     with pytest.raises(SupersededError):
         await sessions.hand_out(again, 1, FairScheduler())
-    with pytest.raises(UnauthenticatedError, match=r"org acme was deleted on .*uninstall"):
+    with pytest.raises(ExpelledAgentError, match=r"org acme was deleted on .*uninstall") as refused:
         await sessions.authenticate(TOKEN)
+    assert refused.value.retry_after == AGENTS_RETURN_AFTER
     epoch = text("SELECT epoch FROM clusters")
     async with world.database.for_org(ORG) as tx:
         before = (await tx.execute(epoch)).scalar_one()
@@ -264,7 +275,9 @@ async def test_agents_of_a_deleted_org_get_no_work_stop_what_they_run_and_are_re
         assert (await tx.execute(epoch)).scalar_one() == before
 
     await deletion_of(world).restore(operator())
-    assert (await sessions.open(await sessions.authenticate(TOKEN), AGENT)).epoch
+    session = await sessions.open(await sessions.authenticate(TOKEN), AGENT)
+    restored = (await sessions.hand_out(session, 0, FairScheduler())).spec
+    assert (restored.cordoned, restored.end_attempts) == (False, "")
 
 
 async def test_agents_of_a_deleted_org_that_do_not_stop_are_refused_after_their_time(

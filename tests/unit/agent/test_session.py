@@ -346,6 +346,22 @@ def test_session_ends_at_requested_reconnect_time() -> None:
     assert effects == [End("reconnect", "the control plane asked the agent to reconnect")]
 
 
+def test_session_whose_attempts_are_to_end_ends_once_none_is_left() -> None:
+    ending = DesiredState(version=1, end_attempts="the org was deleted")
+    session, _ = receive(make_session(State.LISTING_INVENTORY), ending, [], NOW)
+    assert not [each for each in tick(session, NOW)[1] if isinstance(each, End)]  # not open yet
+    session, _ = receive(make_session(State.OPEN), ending, [], NOW)
+    for held, running in ((1, 1), (1, 0), (0, 1)):
+        _, effects = tick(session, NOW, held=held, running=running)
+        assert not [each for each in effects if isinstance(each, End)]
+    restored, _ = receive(session, DesiredState(version=1), [], NOW)
+    assert not [each for each in tick(restored, NOW)[1] if isinstance(each, End)]
+    ended, effects = tick(session, NOW)
+    assert ended.state is State.ENDED
+    end = End("attempts_ended", "the org was deleted", retry_after=link_limits.RETURN_AFTER)
+    assert effects == [end]
+
+
 def test_peer_timeout_is_greeting_timeout_then_heartbeats() -> None:
     greeting, _ = greet(HELLO, NOW)
     assert peer_timeout(greeting) == link_limits.GREETING_TIMEOUT

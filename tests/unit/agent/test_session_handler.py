@@ -25,6 +25,7 @@ from shared.model.link_messages import (
     Accepted,
     Assignments,
     Confirmed,
+    DesiredState,
     InventoryDecision,
     InventoryDecisions,
     Lease,
@@ -206,3 +207,28 @@ async def test_refusals_of_an_ended_session_are_not_sent_in_the_next(world: Worl
     await world.handler.end()
     await world.handler.begin()
     assert world.handler.due() == []
+
+
+async def test_assignment_that_arrives_while_attempts_end_is_aborted_and_not_started(
+    world: World,
+) -> None:
+    await world.handler.take(Assignments([ASSIGNMENT], SPECS))  # under way in the ledger
+    await world.handler.take(DesiredState(end_attempts="the org was deleted"))
+    assert world.handler.capacity() == 0
+    world.journal.may_write.set()
+    await world.handler.take(Confirmed([LEASE]))
+    await until(lambda: world.ledger.active.get(ASSIGNMENT.attempt) is not None)
+    await until(lambda: world.ledger.active[ASSIGNMENT.attempt].phase is Phase.ABORTED)
+    await world.handler.take(InventoryDecisions([(LEASE, InventoryDecision.KEEP)], last=True))
+    assert world.runtime.begun == []
+
+
+async def test_ending_attempts_waits_for_their_ends_and_counts_them(world: World) -> None:
+    world.journal.may_write.set()
+    await world.handler.take(Assignments([ASSIGNMENT], SPECS))
+    await until(lambda: world.accepted() == [LEASE])
+    await world.handler.take(Confirmed([LEASE]))
+    await until(lambda: world.runtime.begun == [ASSIGNMENT.attempt])
+    assert await world.handler.end_attempts() == (1, 0)
+    assert world.ledger.active[ASSIGNMENT.attempt].phase is Phase.ABORTED
+    assert await world.handler.end_attempts() == (0, 0)

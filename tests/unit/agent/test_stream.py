@@ -66,6 +66,9 @@ class FakeSessionHandler:
     async def take(self, message: Work) -> None:
         self.taken.append(message)
 
+    async def end_attempts(self) -> tuple[int, int]:
+        return 0, 0
+
     def capacity(self) -> int:
         return 3
 

@@ -99,14 +99,18 @@ class Welcome(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., protocol: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ..., self_fence_ms: _Optional[int] = ..., reassign_after_ms: _Optional[int] = ..., server_time_us: _Optional[int] = ..., cluster: _Optional[str] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("code", "message", "retry")
+    __slots__ = ("code", "message", "retry", "end_attempts", "retry_after_ms")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_FIELD_NUMBER: _ClassVar[int]
+    END_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     code: str
     message: str
     retry: bool
-    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., retry: _Optional[bool] = ...) -> None: ...
+    end_attempts: bool
+    retry_after_ms: int
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., retry: _Optional[bool] = ..., end_attempts: _Optional[bool] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Inventory(_message.Message):
     __slots__ = ("leases", "last")
@@ -179,15 +183,17 @@ class Stop(_message.Message):
     def __init__(self, lease: _Optional[_Union[_assignment_pb2.Lease, _Mapping]] = ..., reason: _Optional[str] = ..., forget: _Optional[bool] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("version", "cordoned", "draining", "reconnect_after_ms", "renew_serial")
+    __slots__ = ("version", "cordoned", "draining", "reconnect_after_ms", "renew_serial", "end_attempts")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     RENEW_SERIAL_FIELD_NUMBER: _ClassVar[int]
+    END_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     version: int
     cordoned: bool
     draining: bool
     reconnect_after_ms: int
     renew_serial: str
-    def __init__(self, version: _Optional[int] = ..., cordoned: _Optional[bool] = ..., draining: _Optional[bool] = ..., reconnect_after_ms: _Optional[int] = ..., renew_serial: _Optional[str] = ...) -> None: ...
+    end_attempts: str
+    def __init__(self, version: _Optional[int] = ..., cordoned: _Optional[bool] = ..., draining: _Optional[bool] = ..., reconnect_after_ms: _Optional[int] = ..., renew_serial: _Optional[str] = ..., end_attempts: _Optional[str] = ...) -> None: ...
