@@ -1,4 +1,4 @@
-"""Builds and runs the loops that record what waits in all orgs. A part of ``main``."""
+"""Builds and runs the loops that record what waits in all orgs, and what was used. A part of ``main``."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.queue_samples import QueueSampler
+from controlplane.loops.usage import UsageMeter
 from controlplane.store.database import Database
 from controlplane.usecases.queue_history import KEPT
 from shared.kit.clock import Clock
@@ -17,12 +18,14 @@ _REASONS_KEPT = timedelta(days=30)
 class HistoryLoops:
     pending_reasons: PendingReasonRecorder
     queues: QueueSampler
+    usage: UsageMeter
 
     async def run(self) -> None:
         """Run the loops until cancelled."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self.pending_reasons.run(), name="pending reasons")
             loops.create_task(self.queues.run(), name="queue samples")
+            loops.create_task(self.usage.run(), name="usage")
 
 
 def make_history_loops(database: Database, clock: Clock) -> HistoryLoops:
@@ -31,4 +34,5 @@ def make_history_loops(database: Database, clock: Clock) -> HistoryLoops:
             database, clock, keep=_REASONS_KEPT, every=timedelta(seconds=1)
         ),
         queues=QueueSampler(database, clock, keep=KEPT, every=timedelta(seconds=20)),
+        usage=UsageMeter(database, clock, every=timedelta(seconds=10)),
     )

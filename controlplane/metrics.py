@@ -13,6 +13,7 @@ from controlplane.loops.event_loop import LAG as EVENT_LOOP_LAG, measure_lag
 from controlplane.loops.fleet_load import FleetLoadReader
 from controlplane.loops.periodic import FAILED_PASSES, INTERVAL, LAST_PASS, PASSES
 from controlplane.loops.triggers import INSTANTS, LAG
+from controlplane.loops.usage import METERED
 from controlplane.store.database import Database
 from controlplane.usecases.artifact_triggers import FIRINGS, LAG as ARTIFACT_LAG
 from controlplane.usecases.cache_checks import LOOKUPS
@@ -31,6 +32,7 @@ _OF_MODULES: tuple[Collector, ...] = (
     LAG,
     LAST_PASS,
     LOOKUPS,
+    METERED,
     PASSES,
     TRIES,
 )

@@ -33,6 +33,7 @@ from controlplane.api.platform.search import SearchService
 from controlplane.api.platform.secrets import SecretService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.api.platform.triggers import CreateRun, TriggerService
+from controlplane.api.platform.usage import UsageService
 from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.feeds.feeds import Feeds
 from controlplane.outbound.dns import Dns
@@ -71,6 +72,7 @@ from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.senders import Senders, make_senders
 from controlplane.usecases.token_families import TokenFamilies
 from controlplane.usecases.trigger_reader import TriggerReader
+from controlplane.usecases.usage import UsageReader
 from shared.kit.clock import Clock
 
 PACKAGE = "volary.platform.v1"
@@ -158,5 +160,6 @@ def make_platform(
         "ServiceAccountService": ServiceAccountService(accounts),
         "SessionService": SessionService(sessions),
         "TriggerService": TriggerService(TriggerReader(database), create_run),
+        "UsageService": UsageService(UsageReader(database, clock)),
     }
     return {f"{PACKAGE}.{name}": service for name, service in served.items()}

@@ -371,4 +371,8 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListFirings": Permission.TASK_READ,
         "FireTrigger": Permission.RUN_CREATE,
     },
+    "volary.platform.v1.UsageService": {
+        "GetUsage": Permission.USAGE_READ,
+        "ListUsage": Permission.USAGE_READ,
+    },
 }

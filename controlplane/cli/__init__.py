@@ -51,6 +51,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "trigger": ("triggers:trigger", "Show when triggers fire and what became of it; fire them."),
     "up": ("programs:up", "Run everything on this machine, until Ctrl-C."),
+    "usage": ("usage:usage", "Show what attempts used; export a month of it."),
     "version": ("programs:version", "Print the versions to include in a bug report."),
     "whoami": ("logins:whoami", "Print who is logged in, and where."),
 }

@@ -13,6 +13,7 @@ from enum import Enum, IntEnum, auto
 
 from controlplane.core.caching import CacheRequest, CacheSource, CacheStatus
 from controlplane.core.relations import Relation
+from controlplane.core.usage import NOTHING_REQUESTED, ResourceRequests
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -71,6 +72,7 @@ class Spec:
     body: bytes
     policy: RetryPolicy = RetryPolicy()
     produces_artifacts: bool = False  # its outputs may declare artifacts
+    requests: ResourceRequests = NOTHING_REQUESTED  # of one attempt
     has_outputs: bool = True  # of a task: without declared outputs it need not write a file
 
 

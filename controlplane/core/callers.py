@@ -55,6 +55,7 @@ class Permission(StrEnum):
     SETTINGS_WRITE = "settings:write"
     TASK_DEPLOY = "task:deploy"
     TASK_READ = "task:read"
+    USAGE_READ = "usage:read"
 
     @property
     def read(self) -> "Permission":

@@ -24,6 +24,7 @@ _VIEWER = frozenset({
     Permission.SECRET_READ,
     Permission.SETTINGS_READ,
     Permission.TASK_READ,
+    Permission.USAGE_READ,
 })  # fmt: skip
 
 _CONTRIBUTOR = _VIEWER | {

@@ -42,6 +42,7 @@ from controlplane.store import (
     notification_tables,
     scope_tables,
     trigger_tables,
+    usage_tables,
 )
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
@@ -58,6 +59,7 @@ _OTHER_MODULES = (
     notification_tables,
     scope_tables,
     trigger_tables,
+    usage_tables,
 )  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
@@ -130,6 +132,10 @@ specs = Table(
     Column("replaceable", Boolean, nullable=False, server_default="false"),
     # Outputs of its attempts may declare artifacts.
     Column("produces_artifacts", Boolean, nullable=False, server_default="false"),
+    # What an attempt requests, for its usage.
+    Column("cpu_millis", Integer, nullable=False, server_default="0"),
+    Column("memory_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("accelerators", Integer, nullable=False, server_default="0"),
     _at("created_at"),
 )
 

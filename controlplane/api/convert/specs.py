@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controlplane.api.convert.environments import check_run, check_task
+from controlplane.api.convert.resource_requests import parse_requests
 from controlplane.api.convert.strings import parse_label, parse_text
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskInfo
@@ -52,6 +53,7 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
             body=body,
             policy=_parse_policy(message),
             produces_artifacts=message.task_template.metadata.produces_artifacts,
+            requests=parse_requests(message.task_template),
             has_outputs=bool(message.task_template.interface.outputs.variables),
         ),
         _parse_info(message),

@@ -20,6 +20,7 @@ from controlplane.store.dispatch.artifact_registrations import enqueue_registrat
 from controlplane.store.dispatch.caching import store_entries
 from controlplane.store.dispatch.cascades import PARENT_ENDED, EndedParent, end_descendants
 from controlplane.store.dispatch.reservations import end_reservations
+from controlplane.store.dispatch.usage_entries import METERED
 from controlplane.store.notify.changes import Counters, notify
 from controlplane.store.phase_guards import may_be_retried, may_become
 from controlplane.store.statements import FAILURE, given, statement
@@ -32,7 +33,7 @@ _WRITE_ATTEMPTS = statement(f"""
     accepted_at_="timestamptz", started_at_="timestamptz", ended_at_="timestamptz", reason="text", message="text",
     output_uri="text", report_uri="text", log_uri="text", log_links="jsonb",
     **FAILURE,
-)}
+)}, {METERED}
 UPDATE attempts t
 SET phase = n.phase, version = n.version, accepted_at = n.accepted_at,
     started_at = n.started_at, ended_at = n.ended_at, reason = n.reason, message = n.message,

@@ -8,33 +8,36 @@ from controlplane.store.database import OrgTx
 from controlplane.store.statements import given, statement
 from shared.model.ids import Digest
 
-_POLICY = """
+_PARSED = """
 ({of}.retries, {of}.backoff_base, {of}.backoff_factor, {of}.backoff_cap, {of}.max_runtime,
- {of}.queued_timeout, {of}.deadline, {of}.replaceable, {of}.produces_artifacts)
+ {of}.queued_timeout, {of}.deadline, {of}.replaceable, {of}.produces_artifacts,
+ {of}.cpu_millis, {of}.memory_bytes, {of}.accelerators)
 """
 
-# This release parses the policy from the body: one that an earlier release parsed wrongly is
-# corrected. Rows that agree, nearly always all of them, are not locked.
+# This release parses the policy and the requests from the body: what an earlier release parsed
+# otherwise is corrected. Rows that agree, nearly always all of them, are not locked.
 _SAVE = statement(f"""
 {given(
     digest="bytea", kind="smallint", body="bytea", retries="integer", backoff_base="interval",
     backoff_factor="double precision", backoff_cap="interval", max_runtime="interval",
     queued_timeout="interval", deadline="interval", replaceable="boolean",
-    produces_artifacts="boolean",
+    produces_artifacts="boolean", cpu_millis="integer", memory_bytes="bigint",
+    accelerators="integer",
 )}
 , outdated AS (
     UPDATE specs s
     SET retries = n.retries, backoff_base = n.backoff_base, backoff_factor = n.backoff_factor,
         backoff_cap = n.backoff_cap, max_runtime = n.max_runtime,
         queued_timeout = n.queued_timeout, deadline = n.deadline, replaceable = n.replaceable,
-        produces_artifacts = n.produces_artifacts
+        produces_artifacts = n.produces_artifacts, cpu_millis = n.cpu_millis,
+        memory_bytes = n.memory_bytes, accelerators = n.accelerators
     FROM n
     WHERE s.org = n.org AND s.digest = n.digest
-      AND {_POLICY.format(of="s")} IS DISTINCT FROM {_POLICY.format(of="n")}
+      AND {_PARSED.format(of="s")} IS DISTINCT FROM {_PARSED.format(of="n")}
 )
 INSERT INTO specs (org, digest, kind, body, retries, backoff_base, backoff_factor, backoff_cap,
                    max_runtime, queued_timeout, deadline, replaceable, produces_artifacts,
-                   created_at)
+                   cpu_millis, memory_bytes, accelerators, created_at)
 SELECT n.*, clock_timestamp() FROM n ON CONFLICT DO NOTHING
 """)  # fmt: skip
 
@@ -69,6 +72,9 @@ async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
             "deadline": [spec.policy.deadline for spec in made],
             "replaceable": [spec.policy.replaceable for spec in made],
             "produces_artifacts": [spec.produces_artifacts for spec in made],
+            "cpu_millis": [spec.requests.cpu_millis for spec in made],
+            "memory_bytes": [spec.requests.memory_bytes for spec in made],
+            "accelerators": [spec.requests.accelerators for spec in made],
         },
     )
 

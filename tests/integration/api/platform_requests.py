@@ -26,6 +26,7 @@ from shared.idl.platform.v1 import (
     secret_pb2,
     service_account_pb2 as account_pb2,
     trigger_pb2,
+    usage_pb2,
 )
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest
 
@@ -232,6 +233,8 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     # The installation starts with this org: the request is refused after its permission is checked.
     "OrgService/DeleteOrg": lambda _: org_pb2.DeleteOrgRequest(name=ORG),
     "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
+    "UsageService/GetUsage": lambda _: usage_pb2.GetUsageRequest(),
+    "UsageService/ListUsage": lambda _: usage_pb2.ListUsageRequest(),
     "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),
     "QueueService/GetQueueHistory": lambda _: queue_pb2.GetQueueHistoryRequest(),
     "QueueService/GetQueueShares": lambda _: queue_pb2.GetQueueSharesRequest(),

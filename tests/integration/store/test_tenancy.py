@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import (
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Integer,
@@ -90,7 +91,7 @@ def _literal(column: "Column[object]", org: str) -> str:
             return f"'{uuid4().hex}'"
         case Uuid():
             return f"'{uuid5(NAMESPACE_DNS, org)}'"  # foreign keys refer to rows of the same org
-        case DateTime():
+        case Date() | DateTime():
             return "now()"
         case Interval():
             return "'1s'"
