@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "agent": ("programs:agent", "Run an agent, or its doctor: an alias of volary-agent."),
     "apikey": ("accounts:apikey", "Create, rotate and revoke API keys of service accounts."),
     "audit": ("identity:audit", "List, verify and export the audit log of an org."),
+    "backup": ("backups:backup", "Copy the whole database to a file or a bucket."),
     "cluster": (
         "clusters:cluster",
         "Create clusters and admit agents; take clusters out of service.",
@@ -41,6 +42,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),
     "pool": ("clusters:pool", "List the pools that clusters and queues name."),
     "queue": ("queues:queue", "Configure queues: pool, priority and limits of each."),
+    "restore": ("backups:restore", "Check a backup, or fill an empty database from it."),
     "role": ("roles:role", "Make roles, and bind them to people, programs and groups."),
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),

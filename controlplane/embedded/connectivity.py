@@ -19,9 +19,18 @@ _SOCKETS = 4  # the line of postmaster.pid that names the directory of its socke
 
 def database_url_of(root: Path) -> str:
     """Return the URL of the directory's database; UpError when it is not running."""
+    return _url_of(root, user=databases.LOGIN, secret="postgres-application")  # noqa: S106 - a file
+
+
+def owner_url_of(root: Path) -> str:
+    """Return the URL of the directory's database for its owner; UpError when it is not running."""
+    return _url_of(root, user=databases.OWNER, secret="postgres-owner")  # noqa: S106 - a file
+
+
+def _url_of(root: Path, *, user: str, secret: str) -> str:
     root = root.expanduser().absolute()
     try:
-        password = (root / "secrets" / "postgres-application").read_text().strip()
+        password = (root / "secrets" / secret).read_text().strip()
         postmaster = (root / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
         sockets = postmaster[_SOCKETS].strip()
     except (FileNotFoundError, NotADirectoryError, IndexError):
@@ -33,10 +42,7 @@ def database_url_of(root: Path) -> str:
         raise UpError(
             f"cannot read {root} ({error.strerror}); run this as the user who runs volary up"
         ) from error
-    return (
-        f"postgresql://{databases.LOGIN}:{quote(password, safe='')}@/{DATABASE}"
-        f"?host={quote(sockets)}"
-    )
+    return f"postgresql://{user}:{quote(password, safe='')}@/{DATABASE}?host={quote(sockets)}"
 
 
 def state_file_of(root: Path) -> Path:

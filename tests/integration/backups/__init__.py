@@ -1,0 +1,1 @@
+"""Backups of the whole database, made and restored by Postgres' own programs."""
