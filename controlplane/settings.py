@@ -28,11 +28,10 @@ from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.usecases.tracked_run_settings import TrackedRunSettings
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls_settings import TlsSettings
-from shared.blobs.options import S3Options
+from shared.blobs.options import BASE, AzureOptions, GcsOptions, S3Options, StoreOptions
 from shared.kit.secrets import SecretText
 from shared.kit.settings import (
     Given,
-    Kind,
     SettingsError,
     find_unknown,
     kinds,
@@ -226,22 +225,11 @@ class ListenerSettings:
         return self.link_tls.host or (self.host if is_fit else "127.0.0.1")
 
 
-def _parse_blob_base(given: str) -> str:
-    if not given.startswith(("file:///", "s3://")):
-        raise ValueError
-    return given.rstrip("/")
-
-
-BLOB_BASE = Kind(
-    accepts="file:///directory or s3://bucket/prefix", parse=_parse_blob_base, metavar="URI"
-)
-
-
 @settings("Blobs")
 class BlobSettings:
     base: str = setting(
         "VOLARY_BLOB_BASE",
-        BLOB_BASE,
+        BASE,
         "The URI below which code, inputs, outputs and reports are stored.",
     )
     signing_key: SecretText = setting(
@@ -250,6 +238,19 @@ class BlobSettings:
         "Signs the URLs of a `file:` store, and the addresses that answer conditions. The same on every replica.",
     )
     s3: S3Options = field(default_factory=S3Options)
+    gcs: GcsOptions = field(default_factory=GcsOptions)
+    azure: AzureOptions = field(default_factory=AzureOptions)
+
+    def __post_init__(self) -> None:
+        if self.base.startswith("abfs://") and not self.azure.account:
+            raise ValueError(
+                "VOLARY_BLOB_BASE is a container of Azure; VOLARY_AZURE_ACCOUNT has to name its"
+                " storage account"
+            )
+
+    @property
+    def options(self) -> StoreOptions:
+        return StoreOptions(self.s3, self.gcs, self.azure)
 
 
 @settings("Org and cluster", "One of each, while there are no logins.")

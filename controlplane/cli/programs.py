@@ -56,7 +56,7 @@ _LEVELS = click.Choice(LogLevel, case_sensitive=False)
 @click.option(
     "--blob-base",
     default="",
-    help="s3://bucket/prefix or file:///directory instead of the data directory's blobs.",
+    help="s3://…, gs://…, abfs://… or file:///directory instead of the data directory's blobs.",
 )
 @click.option(
     "--login",

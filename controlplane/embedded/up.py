@@ -26,7 +26,6 @@ from controlplane.embedded.logins import LoginFiles
 from controlplane.main import serve
 from controlplane.outbound.settings import NotificationSettings
 from controlplane.settings import (
-    BLOB_BASE,
     BlobSettings,
     DatabaseSettings,
     ListenerSettings,
@@ -40,6 +39,7 @@ from controlplane.settings import (
 from controlplane.store import migrations
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.web import console
+from shared.blobs.options import BASE
 from shared.kit import logs
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.programs import run_until_signalled
@@ -83,9 +83,9 @@ def up(
     """
     require_loopback(host)
     try:
-        base = BLOB_BASE.parse(blob_base) if blob_base else ""
+        base = BASE.parse(blob_base) if blob_base else ""
     except ValueError:
-        raise UpError(f"--blob-base is {blob_base!r}; set it to {BLOB_BASE.accepts}") from None
+        raise UpError(f"--blob-base is {blob_base!r}; set it to {BASE.accepts}") from None
     logs.configure(level=log_level)
     with ExitStack() as stack:
         stack.enter_context(_terminate_as_interrupt())

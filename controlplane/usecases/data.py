@@ -123,11 +123,12 @@ class Data:
         )
         self.access.require_location(caller, uri)
         with map_blob_errors():
-            headers = {"Content-MD5": b64encode(upload.md5).decode()}
-            replaces = layout.may_be_replaced(upload.root, upload.filename)
-            if upload.root and not replaces and not await self._is_there(uri, upload):
-                # The SDK uploads same-named files of different folders to one URI, concurrently.
-                headers["If-None-Match"] = "*"
+            # The SDK uploads same-named files of different folders to one URI, concurrently.
+            replace = (
+                not upload.root
+                or layout.may_be_replaced(upload.root, upload.filename)
+                or await self._is_there(uri, upload)
+            )
             expires_at = self.links.expiry(upload.expires_in)
             grant = Grant(
                 method=Method.PUT,
@@ -138,10 +139,13 @@ class Data:
                 md5=upload.md5,
             )
             return UploadLocation(
-                signed_url=await self.links.sign(uri, grant),
+                signed_url=await self.links.sign(uri, grant, replace=replace),
                 native_url=self._store.native(uri),
                 expires_at=expires_at,
-                headers=headers,
+                headers={
+                    "Content-MD5": b64encode(upload.md5).decode(),
+                    **self._store.put_headers(replace=replace),
+                },
             )
 
     async def upload_inputs(self, caller: Caller, upload: InputsUpload) -> str:

@@ -51,10 +51,11 @@ class SignedLinks:
             grant = Grant(method=Method.GET, path=self._store.relative(uri), expires_at=expires_at)
             return Link(await self.sign(uri, grant), expires_at)
 
-    async def sign(self, uri: str, grant: Grant) -> str:
+    async def sign(self, uri: str, grant: Grant, *, replace: bool = True) -> str:
+        """Return a URL; without ``replace``, for a PUT that may only create the blob."""
         life = grant.expires_at - self._clock.now()
         if grant.method is Method.PUT:
-            url = await self._store.sign_put(uri, life)
+            url = await self._store.sign_put(uri, life, replace=replace)
         else:
             url = await self._store.sign_get(uri, life)
         return url or self._public_url + signing.sign(grant, self._keys)

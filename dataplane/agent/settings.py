@@ -209,6 +209,13 @@ class KubernetesSettings:
         "service account an identity.",
         default="",
     )
+    azure_account: str = setting(
+        "VOLARY_AGENT_AZURE_ACCOUNT",
+        kinds.text(24),
+        "Storage account of an `abfs://` store: tasks get it as `AZURE_STORAGE_ACCOUNT_NAME`, which "
+        "the agent reads too.",
+        default="",
+    )
     image_pull_secrets: Sequence[str] = setting(
         "VOLARY_AGENT_IMAGE_PULL_SECRETS",
         kinds.listing(_NAME),

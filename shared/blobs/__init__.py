@@ -1,6 +1,8 @@
 """
-Object stores (S3 or a local directory) by way of obstore, which only this package imports.
+Object stores (S3, Google Cloud Storage, Azure, a local directory) by way of obstore, which only
+this package imports.
 
-``store`` is the client, ``options`` the connection settings of S3, ``directory`` the
-durability and symlink checks that obstore lacks, ``errors`` the exceptions.
+``store`` is the client, ``buckets`` opens the kinds of buckets, ``options`` are their connection
+settings, ``directory`` the durability and symlink checks that obstore lacks, ``gcs`` and ``azure``
+sign links, ``errors`` has the exceptions.
 """

@@ -67,6 +67,13 @@ _REMEDY_BY_ERRNO = {
 }
 
 
+_OUT_OF_RANGE = (
+    "range was invalid",
+    "416 Range Not Satisfiable",
+    "Wanted range starting at",  # Azure returns the whole blob, and obstore finds out
+)
+
+
 @contextmanager
 def translated(verb: str, uri: str) -> Iterator[None]:
     """Raise what the library raises as an error of ours; ``verb``: what was tried with ``uri``."""
@@ -78,8 +85,10 @@ def translated(verb: str, uri: str) -> Iterator[None]:
         if isinstance(error, FileExistsError | exceptions.AlreadyExistsError):
             raise BlobExistsError(uri) from error
         text = str(error).split("\n", 1)[0]
-        if "range was invalid" in text or "416 Range Not Satisfiable" in text:
+        if any(sign in text for sign in _OUT_OF_RANGE):
             raise BlobRangeError(uri) from error
+        if "<Code>InvalidBlockList</Code>" in str(error):
+            text = "another write of the same blob ended during this one; write it again"
         number = re.search(r"[(\[](?:os error|Errno) (\d+)[)\]]", text)
         remedy = _REMEDY_BY_ERRNO.get(int(number[1])) if number else None
         raise BlobStoreError(

@@ -1,5 +1,5 @@
 """
-Reads, writes, lists and signs blobs in an S3 bucket or a directory; wraps obstore.
+Reads, writes, lists and signs blobs in a bucket or a directory; wraps obstore.
 
 Blobs are addressed by absolute URI. A store refuses URIs outside its base. URIs are taken
 literally (nothing is percent-decoded), as the SDK takes them. Writes are atomic: a reader
@@ -8,17 +8,17 @@ chained.
 """
 
 import asyncio
-import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import obstore
-from obstore.store import LocalStore, S3Store
+from obstore.store import LocalStore
 
+from shared.blobs.buckets import Bucket, open_bucket
 from shared.blobs.directory import Directory
 from shared.blobs.errors import (
     BlobNotFoundError,
@@ -27,26 +27,20 @@ from shared.blobs.errors import (
     BlobTooLargeError,
     translated,
 )
-from shared.blobs.options import S3Options
+from shared.blobs.options import BASE, AnyOptions, all_options
+from shared.blobs.signing import IF_ABSENT, LinkSigner
+from shared.kit.clock import Clock, SystemClock
 
 if TYPE_CHECKING:  # obstore has these for type checkers only
     from obstore import GetOptions, GetResult, PutMode
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024  # S3 takes 10,000 parts: blobs of up to 80 GB
-_ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _PAGE_BLOBS = 1000  # S3's page size
 _PARTS_AT_ONCE = 2  # bounds the memory of one upload
 _MAX_KEY_BYTES = 1024 - 256  # S3's limit, less what a base may take of it
 _MAX_PART_BYTES = 255  # a file system's
-
-_CLIENT: "ClientConfig" = {
-    "connect_timeout": timedelta(seconds=5),
-    "read_timeout": timedelta(seconds=30),
-    "timeout": timedelta(hours=1),  # of a whole body; read_timeout ends a stalled one
-}
-_RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +72,34 @@ class BlobStream:
 
 class BlobStore:
     """
-    The blobs below ``base``, which is ``file:///directory`` or ``s3://bucket/prefix``.
+    The blobs below ``base``, a directory (``file:///directory``) or a prefix of a bucket:
+    ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``abfs://container/prefix``.
 
     Create one with :func:`open_store`.
     """
 
-    def __init__(
-        self, base: str, store: LocalStore | S3Store, *, prefix: str, directory: Directory | None
-    ) -> None:
+    def __init__(self, base: str, place: Bucket | Directory, *, prefix: str) -> None:
         self.base = base
-        self._store = store
+        self.links: LinkSigner | None = None  # None: a directory signs nothing
         self._prefix = prefix  # of keys within the bucket; "" or ending in a slash
-        self._directory = directory
-        # Some S3-compatible stores do not list in byte order ("a-" may come after "a/b"), and a
-        # directory lists in any order: resuming a listing after a path would miss blobs there.
-        self._is_in_order = directory is None and _is_amazons(store)
+        self._directory: Directory | None = None
+        # A directory lists in any order; see Bucket.
+        self._is_in_order = False
+        if isinstance(place, Bucket):
+            self._store: ObjectStore = place.store
+            self.links = place.links
+            self._is_in_order = place.is_in_order
+        else:
+            self._store = LocalStore(place.root)
+            self._directory = place
 
     def __repr__(self) -> str:
         return f"<BlobStore {self.base}>"
 
     @property
     def signs(self) -> bool:
-        """Whether the store can sign URLs: S3 can, a directory cannot."""
-        return isinstance(self._store, S3Store)
+        """Whether the store can sign URLs: a bucket can, a directory cannot."""
+        return self.links is not None
 
     def relative(self, uri: str) -> str:
         """Return the URI's path relative to the base; BlobOutsideError if it lies outside."""
@@ -120,7 +119,7 @@ class BlobStore:
         return uri
 
     def native(self, uri: str) -> str:
-        """Return the address for programs that open the blob themselves: a path, or an s3 URI."""
+        """Return the address for programs that open the blob themselves: a path, or the URI."""
         return uri.removeprefix("file://") if self._directory else uri
 
     def uri_of_native(self, native: str) -> str:
@@ -230,21 +229,35 @@ class BlobStore:
     async def sign_get(self, uri: str, expires: timedelta) -> str | None:
         """Return a URL good for one GET, or None where the store signs nothing."""
         key = await self._key(uri)
-        if not isinstance(self._store, S3Store):
+        if self.links is None:
             return None
         with translated("sign a link to", uri):
-            return await obstore.sign_async(self._store, "GET", key, expires)
+            return await self.links.sign("GET", key, expires)
 
-    async def sign_put(self, uri: str, expires: timedelta) -> str | None:
-        """Return a URL good for one PUT, or None where the store signs nothing."""
+    async def sign_put(self, uri: str, expires: timedelta, *, replace: bool = True) -> str | None:
+        """
+        Return a URL good for one PUT, or None where the store signs nothing.
+
+        The PUT must send the :meth:`put_headers`; without ``replace`` it may only create the blob.
+        """
         key = await self._key(uri)
-        if not isinstance(self._store, S3Store):
+        if self.links is None:
             return None
         with translated("sign a link to", uri):
-            return await obstore.sign_async(self._store, "PUT", key, expires)
+            return await self.links.sign("PUT", key, expires, replace=replace)
+
+    def put_headers(self, *, replace: bool = True) -> Mapping[str, str]:
+        """Return the headers that a PUT to a signed URL must send."""
+        if self.links is None:
+            return {} if replace else IF_ABSENT
+        return self.links.put_headers(replace=replace)
+
+    def bucket_key(self, uri: str) -> str:
+        """Return the blob's name within its bucket; BlobOutsideError if it lies outside."""
+        return self._prefix + self.relative(uri)
 
     async def _key(self, uri: str) -> str:
-        key = self._prefix + self.relative(uri)
+        key = self.bucket_key(uri)
         if self._directory is not None:
             await asyncio.to_thread(self._directory.check, key, uri)
         return key
@@ -313,12 +326,16 @@ class _Source:
             await asyncio.wait({self._request_task})
 
 
-def open_store(base: str, options: S3Options | None = None) -> BlobStore:
+_CLOCK = SystemClock()
+
+
+def open_store(base: str, options: AnyOptions | None = None, *, clock: Clock = _CLOCK) -> BlobStore:
     """
     Return the store at ``base``; a missing directory is created.
 
-    Raises ValueError for a base that names no store, BlobStoreError for a directory that
-    cannot be created. A bucket is not contacted before its first use.
+    ``options`` are those of all stores, or of the base's own kind. Raises ValueError for a base
+    that names no store, BlobStoreError for a directory that cannot be created. A bucket is not
+    contacted before its first use.
     """
     base = base.rstrip("/")
     scheme, _, path = base.partition("://")
@@ -331,36 +348,12 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BlobStoreError(f"cannot create the directory of {base}: {error}") from error
-        directory = Directory(root)
-        return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
-    if scheme == "s3" and first:
-        prefix = f"{below}/" if below else ""
-        return BlobStore(base, _open_bucket(first, options), prefix=prefix, directory=None)
-    raise ValueError(f"{base!r} is no blob store; give file:///directory or s3://bucket/prefix")
-
-
-def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
-    options = options or S3Options()
-    config: S3Config = {"virtual_hosted_style_request": not options.path_style}
-    if options.endpoint:
-        config["endpoint"] = options.endpoint
-    if options.region:
-        config["region"] = options.region
-    if options.access_key:
-        config["access_key_id"] = options.access_key
-    if options.secret_key:
-        config["secret_access_key"] = options.secret_key.reveal()
-    if options.session_token:
-        config["session_token"] = options.session_token.reveal()
-    # obstore reads this from the environment only where no client options are given.
-    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
-    client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http or allowed}
-    return S3Store(bucket, config=config, client_options=client, retry_config=_RETRY)
-
-
-def _is_amazons(store: LocalStore | S3Store) -> bool:
-    named = any(os.environ.get(name) for name in _ENDPOINTS)
-    return isinstance(store, S3Store) and not named and not store.config.get("endpoint")
+        return BlobStore(base, Directory(root), prefix="")
+    if first and "@" not in first:  # abfs://container@account is a place that the SDK cannot read
+        bucket = open_bucket(scheme, first, all_options(options), clock)
+        if bucket is not None:
+            return BlobStore(base, bucket, prefix=f"{below}/" if below else "")
+    raise ValueError(f"{base!r} is no blob store; give {BASE.accepts}")
 
 
 def _rank(path: str) -> bytes:

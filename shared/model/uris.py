@@ -11,7 +11,11 @@ from urllib.parse import unquote
 _STEPS = frozenset({".", ".."})
 # A separator or a dot in percent-encoding, encoded any number of times.
 _ENCODED = re.compile(r"%(?:25)*(?:2e|2f|5c)", re.IGNORECASE)
-_SAME_STORE = {"s3a": "s3", "s3n": "s3"}
+_SAME_STORE = {
+    **dict.fromkeys(("s3a", "s3n"), "s3"),
+    "gcs": "gs",
+    **dict.fromkeys(("abfss", "az", "adl", "azure"), "abfs"),
+}
 _MOST_DECODINGS = 8
 
 
@@ -51,12 +55,15 @@ def _fold(uri: str) -> tuple[str, ...]:
         scheme, rest = "file", uri
     scheme = scheme.lower()
     first, *steps = rest.removeprefix("//").split("/") if rest.startswith("//") else ["", rest]
+    scheme = _SAME_STORE.get(scheme, scheme)
     if scheme == "file":
         first = ""
+    elif scheme == "abfs":
+        first = first.partition("@")[0]  # container@account.dfs.core.windows.net
     folded: list[str] = []
     for step in "/".join(steps).split("/"):
         if step == "..":
             del folded[-1:]
         elif step and step not in _STEPS:
             folded.append(step)
-    return (_SAME_STORE.get(scheme, scheme), first.lower(), *folded)
+    return (scheme, first.lower(), *folded)

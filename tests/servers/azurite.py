@@ -6,6 +6,7 @@ It checks shared access signatures and their expiry. One a session.
 
 import fcntl
 import hmac
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +24,8 @@ from urllib.request import Request, urlopen
 import pytest
 from obstore.store import AzureStore
 
+from shared.blobs.options import AzureOptions
+from shared.kit.secrets import SecretText
 from tests import program_logs
 
 _VERSION = "3.35.0"
@@ -38,6 +41,19 @@ CONTAINER = "tests"
 @dataclass(frozen=True, slots=True)
 class AzureForTests:
     endpoint: str  # http://127.0.0.1:port
+
+    @property
+    def options(self) -> AzureOptions:
+        return AzureOptions(
+            account=_ACCOUNT,
+            account_key=SecretText(_KEY),
+            endpoint=f"{self.endpoint}/{_ACCOUNT}",
+            allow_http=True,
+        )
+
+    def new_base(self) -> str:
+        """Name a place of this test's own in the container."""
+        return f"abfs://{CONTAINER}/{secrets.token_hex(6)}"
 
     def store(self, prefix: str = "") -> AzureStore:
         """Return the container, or what lies below a prefix of it."""

@@ -350,14 +350,13 @@ def _pod_templates(
 ) -> PodTemplates:
     templates = PodTemplates(
         proxy=PodProxy(address=runtime_settings.proxy_address),
-        copilot=Copilot(image=runtime_settings.copilot_image)
-        if runtime_settings.copilot_image
-        else None,
+        copilot=Copilot(image=image) if (image := runtime_settings.copilot_image) else None,
         fence=fence,
         templates=_ByName(caches.templates),
         agent_namespace=runtime_settings.namespace,
         service_account=runtime_settings.service_account,
         env_secret=runtime_settings.env_from_secret,
+        azure_account=runtime_settings.azure_account,
         image_pull_secrets=runtime_settings.image_pull_secrets,
         grace=settings.grace,
     )

@@ -20,6 +20,7 @@ from dataplane.agent.proxy.tokens import Tokens
 from dataplane.agent.proxy.upstream import Credential, Upstream
 from dataplane.agent.proxy.uri_policy import UriPolicy
 from shared.blobs.keys import AccessKeys
+from shared.blobs.multipart import open_uploads
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.blobs.uploads import Uploads
@@ -55,7 +56,7 @@ async def open_proxy(
     keys = AccessKeys(site.s3 or S3Options(), clock.now)
 
     def uploads(store: BlobStore) -> Uploads:
-        return Uploads(store, keys, clock.now)
+        return open_uploads(store, keys, clock.now)
 
     async with Upstream.open(site.control_plane, site.credential, trust=site.trust) as upstream:
         tokens = Tokens(kube, pods, clock, namespaces=site.namespaces)

@@ -134,7 +134,7 @@ class Signer:
                 if size <= proxy_limits.WHOLE_BYTES:
                     return {
                         "url": await store.sign_put(uri, proxy_limits.LINK_LASTS),
-                        "headers": {},
+                        "headers": dict(store.put_headers()),
                     }
                 upload = await uploads.begin(uri, crc32=able)
             except (UriForbiddenError, BlobOutsideError) as refused:
@@ -187,7 +187,7 @@ class Signer:
             raise PodCallRefusedError(
                 Code.INVALID_ARGUMENT,
                 f"{store.base} signs no links: raw containers in Kubernetes need a bucket"
-                " (s3://…) as the control plane's store",
+                " (s3://…, gs://…, abfs://…) as the control plane's store",
             )
         return store
 

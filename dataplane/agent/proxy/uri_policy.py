@@ -42,7 +42,7 @@ class UriPolicy:
                 store = self._open_store(base)
             except (ValueError, BlobStoreError) as error:
                 raise PodCallRefusedError(
-                    Code.PERMISSION_DENIED, f"the agent cannot open the store {base}"
+                    Code.PERMISSION_DENIED, f"the agent cannot open the store {base}: {error}"
                 ) from error
         self._stores[base] = store
         while len(self._stores) > proxy_limits.STORES_OPEN:

@@ -37,7 +37,9 @@ class Stores:
             try:
                 store = self._open[base] = open_store(base, self._options)
             except ValueError as error:
-                raise BlobOutsideError(base, "is not a store that this agent can open") from error
+                raise BlobOutsideError(
+                    base, f"is not a store that this agent can open: {error}"
+                ) from error
         return store
 
     async def with_retries(self, attempt: Callable[[], Awaitable[_T]], at_most: timedelta) -> _T:

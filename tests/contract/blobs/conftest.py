@@ -1,6 +1,7 @@
-"""Every test here runs on a directory and on a real S3 server."""
+"""Every test here runs on a directory, on S3, on Google's interface and on Azurite."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -32,16 +33,44 @@ from tests.contract.blobs.world import World
 from tests.factories import NOW, ORG
 from tests.integration.runs import make_actions, make_deliveries
 from tests.integration.store.conftest import CLUSTER
+from tests.servers.azurite import AzureForTests, azure_server
+from tests.servers.gcs import gcs_server
 from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
 
+__all__ = ["azure_server"]  # a fixture
 
-@pytest.fixture(params=["directory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    if request.param == "directory":
-        return open_store(f"file://{tmp_path}/blobs")
-    server: S3ForTests = request.getfixturevalue("s3_server")
-    return open_store(server.new_base(), server.options)
+
+_BUCKETS = ["s3", "gcs", "azure"]
+
+
+@pytest.fixture(params=["directory", *_BUCKETS])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
+    async with _opened(request, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=_BUCKETS)
+async def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
+    async with _opened(request, tmp_path) as opened:
+        await opened.write(opened.uri("first"), b"makes the bucket")
+        yield opened
+
+
+@asynccontextmanager
+async def _opened(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[BlobStore]:
+    match request.param:
+        case "directory":
+            yield open_store(f"file://{directory}/blobs")
+        case "s3":
+            server: S3ForTests = request.getfixturevalue("s3_server")
+            yield open_store(server.new_base(), server.options)
+        case "gcs":
+            async with gcs_server(request.getfixturevalue("s3_server"), directory) as gcs:
+                yield open_store(gcs.new_base(), gcs.options)
+        case _:
+            azure: AzureForTests = request.getfixturevalue("azure_server")
+            yield open_store(azure.new_base(), azure.options)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from shared.blobs.errors import (
     BlobNotFoundError,
     BlobOutsideError,
     BlobRangeError,
+    BlobStoreError,
     BlobTooLargeError,
 )
 from shared.blobs.store import CHUNK_BYTES, BlobStore
@@ -159,10 +160,17 @@ async def test_store_concurrent_writes_are_atomic(store: BlobStore) -> None:
     uri = store.uri("contested")
     ours, theirs = b"a" * 9 * MIB, b"b" * 9 * MIB
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(store.write(uri, ours))
-        tasks.create_task(store.write_stream(uri, chunks(theirs)))
+    results = await asyncio.gather(
+        store.write(uri, ours), store.write_stream(uri, chunks(theirs)), return_exceptions=True
+    )
 
+    failed = [each for each in results if each is not None]
+    if store.base.startswith("abfs://") and failed:  # the store drops the blocks of the other
+        [error] = failed
+        assert isinstance(error, BlobStoreError)
+        assert "another write of the same blob ended" in str(error)
+    else:
+        assert not failed
     assert await store.read(uri, limit=10 * MIB) in {ours, theirs}
 
 

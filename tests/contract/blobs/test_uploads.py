@@ -59,7 +59,7 @@ async def test_upload_location_is_derived_from_md5(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request())
     answer = await put(world, location)
 
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     by_md5 = location.native_url.split("/")[-2]
     uri = f"{world.own}/uploads/p/development/{by_md5}/fast.tar.gz"
     assert location.native_url == world.blobs.native(uri)
@@ -73,7 +73,7 @@ async def test_upload_of_same_file_has_same_location(world: World) -> None:
     assert first.native_url == second.native_url
     async with asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(put(world, each)) for each in (first, second)]
-    assert {answer.result().status_code for answer in answers} == {200}
+    assert all(answer.result().is_success for answer in answers)
     assert await world.blobs.read(world.blobs.uri_of_native(first.native_url), limit=100) == BODY
 
 
@@ -105,9 +105,10 @@ async def test_upload_of_same_name_concurrently_keeps_both_files(world: World) -
             for location, body in zip(locations, bodies, strict=True)
         ]
 
-    assert sorted(each.result().status_code for each in puts) == [200, 412]
+    [_, refused] = sorted(each.result().status_code for each in puts)
+    assert refused in {409, 412}  # Azure says that there is a conflict
     kept = await world.blobs.read(world.blobs.uri_of_native(locations[0].native_url), limit=100)
-    assert puts[bodies.index(kept)].result().status_code == 200
+    assert puts[bodies.index(kept)].result().is_success
 
 
 async def test_upload_without_filename_is_named_by_md5(world: World) -> None:
@@ -131,9 +132,12 @@ async def test_altered_link_is_rejected(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request())
     link = location.signed_url
 
-    elsewhere = await world.http.put(link.replace("/fast.tar.gz", "/slow.tar.gz"), content=BODY)
+    headers = location.headers
+    elsewhere = await world.http.put(
+        link.replace("/fast.tar.gz", "/slow.tar.gz"), content=BODY, headers=headers
+    )
     read = await world.http.get(link)
-    unsigned = await world.http.put(link.split("?", maxsplit=1)[0], content=BODY)
+    unsigned = await world.http.put(link.split("?", maxsplit=1)[0], content=BODY, headers=headers)
 
     assert [answer.status_code for answer in (elsewhere, read, unsigned)] == [403] * 3
 

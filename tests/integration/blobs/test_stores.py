@@ -21,7 +21,15 @@ SECRET = "hush-hush"  # noqa: S105
     "base",
     [
         *("", "/srv/blobs", "file:///", "file://host/dir", "file:relative", "s3://", "s3:///x"),
-        *("gs://bucket", "http://host/dir", "s3://bucket/../a", "file:///a//b", "file:///a/./b"),
+        *(
+            "gs://",
+            "az://container",
+            "abfss://c@account.dfs.core.windows.net/x",
+            "http://host/dir",
+            "s3://bucket/../a",
+            "file:///a//b",
+            "file:///a/./b",
+        ),
     ],
 )
 def test_open_store_rejects_invalid_base(base: str) -> None:

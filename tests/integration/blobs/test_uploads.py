@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from shared.blobs.errors import BlobNotFoundError, BlobStoreError
 from shared.blobs.keys import AccessKeys
+from shared.blobs.multipart import open_uploads
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.blobs.uploads import CRC32, Part, Uploads
@@ -38,7 +39,7 @@ async def store(s3_server: S3ForTests) -> BlobStore:
 @pytest.fixture
 def uploads(store: BlobStore, s3_server: S3ForTests) -> Uploads:
     now = SystemClock().now
-    return Uploads(store, AccessKeys(s3_server.options, now), now)
+    return open_uploads(store, AccessKeys(s3_server.options, now), now)
 
 
 @pytest.fixture
@@ -112,7 +113,9 @@ async def test_multipart_upload_without_checksum_support(status: int) -> None:
             allow_http=True,
         )
         other = open_store("s3://bucket/base", key)
-        upload = await Uploads(other, AccessKeys(key, now), now).begin(other.uri("any"), crc32=True)
+        upload = await open_uploads(other, AccessKeys(key, now), now).begin(
+            other.uri("any"), crc32=True
+        )
 
     assert (upload.id, upload.wants_crc32) == ("an-upload", False)
 
@@ -150,7 +153,7 @@ async def test_multipart_upload_link_expires(
     def earlier() -> datetime:
         return datetime.now(UTC) - timedelta(hours=2)  # noqa: TID251 -- what a clock would say
 
-    late = Uploads(store, AccessKeys(s3_server.options, earlier), earlier)
+    late = open_uploads(store, AccessKeys(s3_server.options, earlier), earlier)
     link = await late.sign_part(store.uri("late"), "an-upload", 1, _MINUTE)
 
     assert (await http.put(link, content=b"late")).status_code == 403
@@ -160,7 +163,7 @@ async def test_multipart_upload_with_wrong_key_is_rejected(store: BlobStore) -> 
     now = SystemClock().now
     wrong = S3Options(access_key="nobody", secret_key=SecretText("nothing"))
     with pytest.raises(BlobStoreError, match="could not begin an upload"):
-        await Uploads(store, AccessKeys(wrong, now), now).begin(store.uri("any"))
+        await open_uploads(store, AccessKeys(wrong, now), now).begin(store.uri("any"))
 
 
 async def test_directory_store_has_no_multipart_uploads(tmp_path: object) -> None:
@@ -168,7 +171,7 @@ async def test_directory_store_has_no_multipart_uploads(tmp_path: object) -> Non
     now = SystemClock().now
     key = S3Options(access_key="any", secret_key=SecretText("any"))
     with pytest.raises(BlobStoreError, match="cannot sign links"):
-        await Uploads(directory, AccessKeys(key, now), now).begin(directory.uri("any"))
+        await open_uploads(directory, AccessKeys(key, now), now).begin(directory.uri("any"))
 
 
 @pytest.mark.parametrize("kind", ["bucket", "directory"])

@@ -88,7 +88,7 @@ def test_missing_required_setting_is_named(name: str) -> None:
         ("VOLARY_LINK_PORT", "65536", "a port"),
         ("VOLARY_DATABASE_POOL_SIZE", "0", "a whole number of connections from 1 to 1000"),
         ("VOLARY_PUBLIC_URL", "localhost:8100", "an http:// or https:// address"),
-        ("VOLARY_BLOB_BASE", "/var/lib/volary", "file:///directory or s3://bucket/prefix"),
+        ("VOLARY_BLOB_BASE", "/var/lib/volary", "file:///directory, s3://bucket/prefix, gs://"),
         ("VOLARY_S3_PATH_STYLE", "maybe", "true or false"),
         ("VOLARY_ORG", "a/b", "1 to 63 letters, digits and dashes"),
         ("VOLARY_LINK_HEARTBEAT_SECONDS", "soon", "a number of seconds from 0.1 to 86400"),
@@ -114,6 +114,14 @@ def test_invalid_secret_setting_is_refused_without_its_value(
     message = refused(**{name: value})
     assert message.startswith(f"{name} is invalid: {complaint}; set it to ")
     assert value not in message
+
+
+def test_container_of_azure_without_its_storage_account_is_refused() -> None:
+    message = refused(VOLARY_BLOB_BASE="abfs://container/volary")
+
+    assert "VOLARY_AZURE_ACCOUNT has to name its storage account" in message
+    read = settings(VOLARY_BLOB_BASE="abfs://container/volary", VOLARY_AZURE_ACCOUNT="ours")
+    assert read.blobs.options.azure.account == "ours"
 
 
 def test_link_timing_settings_that_contradict_each_other_are_refused() -> None:

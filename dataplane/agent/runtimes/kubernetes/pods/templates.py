@@ -24,6 +24,7 @@ from dataplane.agent.runtimes.kubernetes.pods.environment import (
     compose_environment,
     literal,
     pod_variables,
+    variables,
 )
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge, merge_template
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
@@ -59,6 +60,7 @@ class PodTemplates:
     default_template: str = ""
     agent_namespace: str = ""
     service_account: str = ""  # "": the namespace's default
+    azure_account: str = ""  # which the SDK reads an abfs:// store of
     env_secret: str = ""  # a Secret of the task's namespace, all keys of which are variables
     image_pull_secrets: Sequence[str] = ()
     located: secrets.Located = field(default_factory=dict)  # the attempt's own
@@ -252,8 +254,9 @@ class PodTemplates:
 
     def _environment(self, job: Job, own: Iterable[Object]) -> list[Object]:
         desired = secrets.read_secrets(job.task.template.security_context.secrets, self.located)
+        store = {"AZURE_STORAGE_ACCOUNT_NAME": self.azure_account} if self.azure_account else {}
         return compose_environment(
-            [*own, *secrets.as_variables(desired)],
+            [*variables(store), *own, *secrets.as_variables(desired)],
             job.run.env,
             pod_variables(job.assignment, self.proxy),
         )

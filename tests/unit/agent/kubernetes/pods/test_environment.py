@@ -187,6 +187,15 @@ def test_bucket_keys_are_referenced_by_secret_name() -> None:
     assert container["envFrom"] == [{"secretRef": {"name": "bucket-access"}}]
 
 
+def test_pods_get_the_storage_account_of_azure_unless_their_task_sets_one() -> None:
+    cluster = PodTemplates(proxy=PROXY, azure_account="ours")
+    own = make_task(env_vars={"AZURE_STORAGE_ACCOUNT_NAME": "theirs"})
+
+    for task, account in ((make_task(), "ours"), (own, "theirs")):
+        variables = main_container(build(serialise(task), cluster))["env"]
+        assert {"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": account} in variables
+
+
 def test_service_account_is_the_runs_then_the_tasks_then_the_clusters() -> None:
     cluster = PodTemplates(
         proxy=PROXY,

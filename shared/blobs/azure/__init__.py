@@ -1,0 +1,1 @@
+"""Azure Blob Storage, where obstore stops: identities, shared access signatures, blocks."""

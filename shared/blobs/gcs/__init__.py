@@ -1,0 +1,1 @@
+"""Google Cloud Storage, where obstore stops: identities, signatures of upload parts."""
