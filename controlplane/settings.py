@@ -96,14 +96,14 @@ class DatabaseSettings:
         _DIRECT_URL,
         _POSTGRES,
         "The address of Postgres itself, if the others are a [pooler](pooler.md)'s: for "
-        "notifications, and for `migrate` unless the owner's address is set.",
+        "notifications, and for `volary db` unless the owner's address is set.",
         default=None,
         default_text="`VOLARY_DATABASE_URL`",
     )
     owner_url: SecretText | None = setting(
         _OWNER_URL,
         _POSTGRES,
-        "The address for `migrate`: a user that owns the database and may create roles, which "
+        "The address for `volary db`: a user that owns the database and may create roles, which "
         "some releases add.",
         default=None,
         default_text="`VOLARY_DIRECT_DATABASE_URL`",

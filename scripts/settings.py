@@ -22,7 +22,7 @@ with a warning that names the nearest setting. Secrets are in no log and no mess
 
 ## Control plane
 
-`volary controlplane serve`, `migrate` and `check` read these environment variables. `volary up`
+`volary controlplane serve`, `check` and `volary db` read these environment variables. `volary up`
 reads those of notifications and traces only; it has options instead (`volary up --help`).
 """
 

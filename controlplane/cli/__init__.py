@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "context": ("logins:context", "List and choose the logins that commands use."),
     "controlplane": ("programs:controlplane", "Run the hosted control plane."),
+    "db": ("db:db", "Upgrade and check the schema of the control plane's database."),
     "domain": ("domains:domain", "List, create, rename and delete the domains of all projects."),
     "email-domain": ("members:email_domain", "Let people of an e-mail domain join the org."),
     "explain": ("explanations:explain", "Explain the state of a run or an action."),

@@ -16,7 +16,6 @@ from controlplane.settings import (
     Settings,
     TraceSettings,
     database_addresses,
-    owner_database_url,
     warn_of_unknown,
 )
 from shared.kit.settings import read
@@ -113,19 +112,12 @@ def serve() -> None:
         programs.run_until_signalled(program.serve(settings))
 
 
-@controlplane.command()
+@controlplane.command(hidden=True)
 def migrate() -> None:
-    """Migrate the database's schema to this release, as the database's owner."""
-    with user_errors():
-        import asyncio  # noqa: PLC0415
+    """Upgrade the schema: the earlier name of `volary db upgrade`."""
+    from controlplane.cli.db import run_upgrade  # noqa: PLC0415
 
-        from controlplane.embedded import databases  # noqa: PLC0415
-        from controlplane.store import migrations  # noqa: PLC0415
-
-        url = owner_database_url(os.environ)
-        asyncio.run(databases.require_usable(url))
-        migrations.upgrade(url)
-        click.echo("The schema is up to date.")
+    run_upgrade()
 
 
 @controlplane.command()

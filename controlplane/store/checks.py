@@ -1,5 +1,5 @@
 """
-Checks the database addresses before they are used: connectivity, login, roles, poolers.
+Checks the database addresses before they are used: connectivity, login, roles, schema, poolers.
 
 Each problem is a sentence that names the setting, the finding and the remedy. The driver is
 used directly: the pools of ``store.database`` are made for addresses that have passed.
@@ -16,7 +16,10 @@ from sqlalchemy import make_url
 
 from controlplane.core.addresses import Addresses
 from controlplane.core.errors import UnfitDatabaseError
+from controlplane.core.schema_steps import find_mismatch
 from controlplane.store.connections import APPLICATION_ROLE, FLEET_ROLE
+from controlplane.store.migrations.schemas import read_schema
+from controlplane.store.migrations.steps import release, steps_of_release
 
 ORGS = "VOLARY_DATABASE_URL"
 FLEET = "VOLARY_FLEET_DATABASE_URL"
@@ -38,20 +41,34 @@ class _Problem(Exception):  # noqa: N818  # caught in this module; only its text
 
 
 async def require_fit(addresses: Addresses) -> None:
-    """Raise UnfitDatabaseError unless statements can run in both roles."""
+    """Raise UnfitDatabaseError unless statements can run in both roles, on a schema that fits."""
     problems = [problem async for problem in _problems_of_roles(addresses)]
+    problems += [] if problems else await _problems_of_schema(addresses)
     if problems:
         raise UnfitDatabaseError("; ".join(problems))
 
 
 async def find_problems(addresses: Addresses) -> Sequence[str]:
-    """Check roles and notifications; return the problems, none if all addresses are fit."""
+    """Check roles, schema and notifications; return the problems, none if all addresses are fit."""
     problems = [problem async for problem in _problems_of_roles(addresses)]
+    problems += [] if problems else await _problems_of_schema(addresses)
     try:
         await _check_notifications(addresses)
     except _Problem as problem:
         problems.append(str(problem))
     return list(dict.fromkeys(problems))  # an unreachable server fails both alike
+
+
+async def _problems_of_schema(addresses: Addresses) -> list[str]:
+    """Say why this release may not serve on the schema that the database has."""
+    try:
+        async with _connected(ORGS, addresses.orgs) as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL ROLE {APPLICATION_ROLE}")
+            database = await read_schema(connection)
+    except _Problem as problem:
+        return [str(problem)]
+    mismatch = find_mismatch(steps_of_release(), database, release=release())
+    return [f"{ORGS}: {mismatch}"] if mismatch else []
 
 
 async def _problems_of_roles(addresses: Addresses) -> AsyncIterator[str]:
@@ -99,9 +116,7 @@ async def _check_membership(setting: str, connection: Connection, role: str) -> 
             f"{setting}: the server is a standby, which takes no writes; use the primary's address"
         )
     if not found["exists"]:
-        raise _Problem(
-            f"{setting}: there is no role {role}; run `volary controlplane migrate` first"
-        )
+        raise _Problem(f"{setting}: there is no role {role}; run `volary db upgrade` first")
     if role == FLEET_ROLE and await connection.fetchval(
         "SELECT pg_has_role($1, $2, 'MEMBER')", APPLICATION_ROLE, FLEET_ROLE
     ):

@@ -1,8 +1,5 @@
 """
-Defines the schema; ``dispatch_tables`` has the tables of dispatch, ``identity_tables``,
-``credential_tables`` and ``login_tables`` those of people and logins, ``agent_tables`` those of
-agents' identity, ``notification_tables`` those of notifications, ``trigger_tables`` those of
-triggers, ``scope_tables`` what an org, a domain or a project gives its runs.
+Defines the schema; the modules ``*_tables`` each have the tables of one subject.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -40,6 +37,7 @@ from controlplane.store import (
     identity_tables,
     login_tables,
     notification_tables,
+    schema_tables,
     scope_tables,
     trigger_tables,
     usage_tables,
@@ -57,6 +55,7 @@ _OTHER_MODULES = (
     identity_tables,
     login_tables,
     notification_tables,
+    schema_tables,
     scope_tables,
     trigger_tables,
     usage_tables,

@@ -16,6 +16,7 @@ from controlplane.store.migrations.sessions import create_index_concurrently
 
 revision, down_revision = {name!r}, {before!r}
 branch_labels = depends_on = None
+requires = {requires!r}
 
 
 def upgrade() -> None:
@@ -23,13 +24,24 @@ def upgrade() -> None:
 """
 
 
-def add_revisions(config: Config, directory: Path, *steps: str) -> Sequence[str]:
-    """Write a revision for each of ``steps`` and add them to ``config``; return their names."""
+def add_revisions(
+    config: Config, directory: Path, *steps: str, requires: str = ""
+) -> Sequence[str]:
+    """
+    Write a revision for each of ``steps`` and add them to ``config``; return their names.
+
+    ``requires``: the last one is a contract step, which requires this schema.
+    """
     script = ScriptDirectory.from_config(config)
     before, names = script.get_current_head(), []
     for number, does in enumerate(steps):
         name = f"test_{number}"
-        text = _REVISION.format(name=name, before=before, does=does)
+        text = _REVISION.format(
+            name=name,
+            before=before,
+            does=does,
+            requires=requires if number == len(steps) - 1 else "",
+        )
         (directory / f"{name}.py").write_text(text)
         names.append(name)
         before = name

@@ -137,12 +137,13 @@ async def test_role_may_read_and_write_rows_and_nothing_else(
     for row in granted:
         rights.setdefault(row["table_name"], set()).add(row["privilege_type"])
     assert rights.pop("alembic_version") == {"SELECT"}
+    assert rights.pop("schema_steps") == {"SELECT"}
     assert rights.pop("control_clock") == {"SELECT", "UPDATE"}
     append_only = {"SELECT"} if role == "volary_fleet" else {"SELECT", "INSERT"}
     assert rights.pop("audit_log") == append_only
     hidden = {table.name for table in FLEET_TABLES} if role == "volary_app" else set()
     visible = {table.name for table in metadata.sorted_tables} - hidden
-    visible -= {"control_clock", "audit_log"}
+    visible -= {"control_clock", "audit_log", "schema_steps"}
     assert set(rights) == visible
     assert all(each == {"SELECT", "INSERT", "UPDATE", "DELETE"} for each in rights.values())
 

@@ -1,28 +1,34 @@
 """Runs revisions in a transaction each, under an advisory lock, with a short lock timeout."""
 
 import asyncio
-import time
 
 from alembic import context
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from controlplane.store.migrations import running
 from controlplane.store.migrations.sessions import set_timeouts
+from controlplane.store.migrations.steps import release, steps_of
 from controlplane.store.tables import metadata
-
-_ADVISORY_LOCK = 0x766F6C617279  # "volary"
-_LOCK_INTERVAL_SECONDS = 0.5
 
 
 def _migrate(connection: Connection) -> None:
-    _lock(connection)
+    upgrade: running.Upgrade | None = context.config.attributes.get("upgrade")
+    report = upgrade.report if upgrade is not None else lambda _: None
+    steps = steps_of(context.script)
+    running.lock(connection, report)
     try:
+        if upgrade is not None and not running.prepare(connection, steps, upgrade, release()):
+            return
+        recorder = running.Recorder(connection, steps, release(), report)
+        connection.commit()
         # Alembic leaves a transaction that it finds open to us, and then one is all there is.
         context.configure(
             connection=connection,
             target_metadata=metadata,
             transaction_per_migration=True,
+            on_version_apply=lambda *, step, **_: recorder.record(step),
             include_object=lambda _, name, kind, *__: (
                 not (kind == "table" and name is not None and name.startswith("action_events_"))
             ),
@@ -33,26 +39,7 @@ def _migrate(connection: Connection) -> None:
             context.run_migrations()
         connection.commit()
     finally:
-        connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
-        connection.commit()
-
-
-def _lock(connection: Connection) -> None:
-    """
-    Wait until no other program migrates; the lock is the session's.
-
-    By trying again: a statement that waits for the lock has a snapshot, for which an index that
-    the other program creates concurrently would wait in turn.
-    """
-    while True:
-        is_ours = connection.scalar(
-            text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK}
-        )
-        connection.commit()
-        if is_ours:
-            return
-        time.sleep(_LOCK_INTERVAL_SECONDS)
+        running.unlock(connection)
 
 
 async def _run() -> None:

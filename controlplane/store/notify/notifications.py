@@ -15,7 +15,9 @@ import asyncpg
 from sqlalchemy import make_url
 
 from controlplane.store.connections import APPLICATION_ROLE
+from controlplane.store.migrations.steps import release, schema_of_release
 from controlplane.store.notify.changes import CHANNEL, Notification, parse_notification
+from controlplane.store.replicas import name_listener
 from shared.kit.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,11 @@ async def _listen_once(url: str) -> AsyncGenerator[Notification | None, None]:
         dsn,
         timeout=10,
         command_timeout=10,
-        server_settings={"role": APPLICATION_ROLE, "application_name": "volary-listen"},
+        server_settings={
+            "role": APPLICATION_ROLE,
+            # By it an upgrade knows which schema this replica needs.
+            "application_name": name_listener(schema_of_release(), release()),
+        },
     )
     try:
         connection.add_termination_listener(lambda _: received.put_nowait(None))

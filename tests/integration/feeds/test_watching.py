@@ -286,7 +286,7 @@ async def test_watch_finds_commits_made_while_the_listener_was_down(
             while not killed:  # once it listens, it can be killed
                 killed = await owner.fetchval(
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                    " WHERE application_name = 'volary-listen' AND datname = current_database()"
+                    " WHERE application_name LIKE 'volary-listen%' AND datname = current_database()"
                 )
             await world.store.enqueue(make_new_action(name))
             await until(lambda name=name: name in watcher.last)  # type: ignore[misc]

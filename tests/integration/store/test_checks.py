@@ -84,7 +84,7 @@ async def test_check_names_missing_roles_before_the_first_migration(logins: Logi
         [problem] = await find_problems(addresses(url))
     finally:
         await logins.superuser.execute("ALTER ROLE volary_fleet_away RENAME TO volary_fleet")
-    assert "no role volary_fleet; run `volary controlplane migrate` first" in problem
+    assert "no role volary_fleet; run `volary db upgrade` first" in problem
 
 
 async def test_check_names_an_application_role_that_is_a_member_of_the_fleets(

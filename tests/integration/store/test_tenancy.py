@@ -36,7 +36,7 @@ from tests.servers.postgres import DatabaseForTest, PostgresForTests
 OURS, THEIRS = "ours", "theirs"
 NAMES = [table.name for table in TENANT_TABLES]
 OF_FLEET = {table.name for table in FLEET_TABLES}
-OF_STRANGER = {"control_clock"}
+OF_STRANGER = {"control_clock", "schema_steps"}
 APPEND_ONLY = {"audit_log"}
 
 

@@ -18,6 +18,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+requires = "0005"
 
 _TENANT_TABLES = (
     "action_events",
