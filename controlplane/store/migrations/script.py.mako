@@ -2,7 +2,8 @@
 ${message}
 
 This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. An index of an existing table: a revision of its own, with
+away what that release uses. A contract step, which does, names the oldest schema whose
+programs do not use it: ``requires = "0058"``. An index of an existing table: a revision of its own, with
 ``sessions.create_index_concurrently``.
 
 Revision: ${up_revision}, after ${down_revision}.
