@@ -202,17 +202,17 @@ class Clusters:
             acts: dict[str, Mapping[str, str]] = {}
             if change.cordoned and not before.cordoned:
                 await drains.cordon(tx, name)
-                acts["cordon"] = {}
+                acts["cluster.cordon"] = {}
             elif change.cordoned is False and (before.cordoned or before.draining_since):
                 await drains.uncordon(tx, name)
-                acts["uncordon"] = {}
+                acts["cluster.uncordon"] = {}
             if change.pool is not None and change.pool != before.pool:
                 await drains.move(tx, name, change.pool)
-                acts["move"] = {"pool": change.pool or "default"}
+                acts["cluster.move"] = {"pool": change.pool or "default"}
             after = await _get(tx, name)
-            for verb, detail in acts.items():
+            for act, detail in acts.items():
                 target = f"cluster:{name}"
-                await record(tx, self._clock, caller, f"cluster.{verb}", target, detail=detail)
+                await record(tx, self._clock, caller, act, target, detail=detail)
         log.info("cluster changed", extra={"cluster": name, "by": caller.subject})
         return after
 

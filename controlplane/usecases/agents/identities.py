@@ -176,6 +176,7 @@ async def admit(
 async def _note_clone(
     tx: OrgTx, clock: Clock, certificate: AgentCertificate, *, refused: str, serving: str
 ) -> None:
+    """Record that a second agent used the identity of a cluster, and was refused."""
     cluster, now = certificate.cluster, clock.now()
     instances = {"refused": refused, "serving": serving}
     log.warning("cloned agent identity", extra={"cluster": cluster, "org": tx.org, **instances})

@@ -147,6 +147,7 @@ class Orgs:
         return not explain_refusal(org, found, provider_org)
 
     async def _record_requirement(self, tx: OrgTx, caller: Caller, *, requires: bool) -> None:
+        """Record whether people must use the org's own identity provider; ConflictError."""
         if requires and not await providers.count_enabled(tx):
             raise ConflictError(
                 f"org {caller.org} has no enabled identity provider, so no person could log in; add one"
