@@ -75,6 +75,23 @@ def _lines(explained: Message) -> Iterable[str]:
                 for each in timeline
             ],
         )
+    refused = explained.get("refusedReports", ())
+    if refused:
+        yield ""
+        yield "Reports that were refused, because their lease was not current; they changed nothing:"
+        yield from table(
+            ("AT", "ATTEMPT", "CLUSTER", "REPORTED", "LEASE"),
+            [
+                (
+                    time_of("refusedAt")(each),
+                    str(each["attempt"]),
+                    each["cluster"],
+                    each["phase"].replace("_", " "),
+                    each["leaseId"],
+                )
+                for each in refused
+            ],
+        )
 
 
 def _length(interval: Message) -> str:

@@ -34,6 +34,21 @@ class ReturnedLease:
     returned_at: datetime
 
 
+MOST_REFUSED = 10
+"""Refused reports of an attempt that are recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedReport:
+    """A report that changed nothing, because its lease was not the attempt's current one."""
+
+    attempt: int
+    cluster: str  # that sent it
+    lease: str
+    phase: Phase  # that it reported
+    refused_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptTimings:
     """Timestamps and events of one attempt."""
@@ -47,6 +62,7 @@ class AttemptTimings:
     failure: Failure | None = None
     reported: Sequence[ReportedEvent] = ()
     returned: Sequence[ReturnedLease] = ()
+    refused: Sequence[RefusedReport] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +120,10 @@ class ActionTimings:
     waits_for: ActionKey | None = None  # the equal action that runs first
     cached_from: CacheSource | None = None
     is_tracked: bool = False  # its program runs it, and reports it
+
+    def list_refused(self) -> Sequence[RefusedReport]:
+        """Return the latest refused reports of its attempts, at most MOST_REFUSED, oldest first."""
+        return [each for attempt in self.attempts for each in attempt.refused][-MOST_REFUSED:]
 
 
 def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[BlockedScope]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.core.action_timings import ReturnedLease
+from controlplane.core.action_timings import RefusedReport, ReturnedLease
 from controlplane.core.attempts import BY_CONTROL_PLANE
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
@@ -16,7 +16,7 @@ MOST_EXAMPLES = 10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """
-    One attempt as stored, with the leases of it that went back.
+    One attempt as stored, with the leases of it that went back and the reports that were refused.
 
     ``epoch`` is of the cluster's session that got the lease, 0 for attempts of earlier releases;
     ``aborted_by`` is set if the attempt ended because its action was aborted.
@@ -35,6 +35,7 @@ class AttemptRecord:
     failure: Failure | None
     aborted_by: str
     returned: Sequence[ReturnedLease] = ()
+    refused: Sequence[RefusedReport] = ()
 
     @property
     def is_revoked(self) -> bool:

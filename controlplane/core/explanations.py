@@ -18,6 +18,7 @@ from controlplane.core.action_timings import (
     Ahead,
     AttemptTimings,
     DispatchTimings,
+    RefusedReport,
     ReportedEvent,
     blocked_scopes,
 )
@@ -70,6 +71,7 @@ class Explained:
     now: Explanation
     as_of: datetime
     timeline: Sequence[Interval]
+    refused: Sequence[RefusedReport] = ()  # the latest, oldest first
 
 
 def explain(
@@ -93,6 +95,7 @@ def explain(
         now=_of_now(timings, pending_reasons, now, ahead=ahead, is_full=is_full),
         as_of=now,
         timeline=timeline(timings, now),
+        refused=timings.list_refused(),
     )
 
 
@@ -153,11 +156,8 @@ def explain_dispatch(
         return Explanation(reason=silent.reason, message=silent.message)
     if dispatch.accepted_at is None:
         return _leased(dispatch.cluster)
-    found = (
-        _accepted(dispatch.cluster)
-        if dispatch.reported is None
-        else _explain_reported(dispatch.reported)
-    )
+    reported = dispatch.reported
+    found = _accepted(dispatch.cluster) if reported is None else _explain_reported(reported)
     if found.reason is Reason.RUNNING and is_full:
         return Explanation(
             reason=Reason.QUEUE_FULL,
@@ -391,9 +391,8 @@ def _how_it_ended(timings: ActionTimings) -> str:
     if timings.failure is not None:
         ended += f", {timings.failure.code}: {timings.failure.message.strip().rstrip('.')}"
     elif timings.abort_reason:
-        ended += f": {timings.abort_reason}" + (
-            f" ({timings.aborted_by})" if timings.aborted_by else ""
-        )
+        by = f" ({timings.aborted_by})" if timings.aborted_by else ""
+        ended += f": {timings.abort_reason}{by}"
     if timings.dispatch is not None and timings.dispatch.cluster is not None:
         ended += f"; cluster {timings.dispatch.cluster} has not yet confirmed that it stopped"
     return f"{ended}."

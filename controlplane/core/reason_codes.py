@@ -35,3 +35,6 @@ class Reason(StrEnum):
 
 LEASE_RETURNED = "LeaseReturned"
 """Reason of the event that records a lease which no agent accepted."""
+
+REPORT_REFUSED = "ReportRefused"
+"""Reason of the event that records a report whose lease was not current."""

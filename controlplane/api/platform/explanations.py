@@ -15,6 +15,7 @@ from controlplane.api.platform.run_analysis import (
     render_attempt,
     render_failures,
     render_path,
+    render_refused,
 )
 from controlplane.api.streams import closing
 from controlplane.core import names
@@ -148,4 +149,5 @@ def _render(explained: Explained) -> pb.ActionExplanation:
             )
             for each in explained.timeline
         ],
+        refused_reports=[render_refused(each) for each in explained.refused],
     )

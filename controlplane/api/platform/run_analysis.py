@@ -1,6 +1,7 @@
 """Converts attempts, failures, critical paths and activity of runs into messages."""
 
 from controlplane.api.platform.conventions import render_duration, render_time
+from controlplane.core.action_timings import RefusedReport
 from controlplane.core.attempt_history import AttemptRecord, FailureGroup
 from controlplane.core.critical_path import CriticalPath
 from controlplane.core.run_activity import Activity
@@ -32,6 +33,17 @@ def render_attempt(record: AttemptRecord) -> pb.Attempt:
             )
             for each in record.returned
         ],
+        refused_reports=[render_refused(each) for each in record.refused],
+    )
+
+
+def render_refused(report: RefusedReport) -> pb.RefusedReport:
+    return pb.RefusedReport(
+        attempt=report.attempt,
+        cluster=report.cluster,
+        lease_id=report.lease,
+        phase=report.phase.name.lower(),
+        refused_at=render_time(report.refused_at),
     )
 
 

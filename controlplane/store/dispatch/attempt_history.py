@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from controlplane.core.action_timings import ReturnedLease
+from controlplane.core.action_timings import RefusedReport, ReturnedLease
 from controlplane.core.attempt_history import MOST_EXAMPLES, AttemptRecord, FailureGroup
 from controlplane.core.errors import InvalidError
-from controlplane.core.reason_codes import LEASE_RETURNED
+from controlplane.core.reason_codes import LEASE_RETURNED, REPORT_REFUSED
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.refused_reports import parse_refused
 from controlplane.store.rows import parse_enum, parse_failure
 from controlplane.store.statements import statement
 from shared.model.ids import ActionName, RunId
@@ -30,11 +31,12 @@ FROM attempts t WHERE t.org = :org AND t.action_id = :id AND t.number > :after
 ORDER BY t.org, t.action_id, t.number LIMIT :most
 """)
 
-# Of each attempt in the page a few: one that no agent accepts goes back every minute.
-_RETURNED = statement(f"""
-SELECT e.attempt, e.at, e.message, e.events FROM action_events e
+# Of each attempt in the page a few: one that no agent accepts goes back every minute, and of its
+# refused reports only some are recorded.
+_LEASE_EVENTS = statement(f"""
+SELECT e.attempt, e.at, e.reason, e.message, e.events FROM action_events e
 WHERE e.org = :org AND e.action_id = :id AND e.attempt > :after AND e.attempt <= :last
-  AND e.version = 0 AND e.reason = '{LEASE_RETURNED}'
+  AND e.version = 0 AND e.reason IN ('{LEASE_RETURNED}', '{REPORT_REFUSED}')
 ORDER BY e.org, e.action_id, e.attempt, e.version, e.at LIMIT 1000
 """)
 
@@ -96,7 +98,11 @@ async def list_attempts(
     if not rows:
         return []
     returned: dict[int, list[ReturnedLease]] = defaultdict(list)
-    for event in await tx.rows(_RETURNED, {**of, "last": rows[-1].number}):
+    refused: dict[int, list[RefusedReport]] = defaultdict(list)
+    for event in await tx.rows(_LEASE_EVENTS, {**of, "last": rows[-1].number}):
+        if event.reason == REPORT_REFUSED:
+            refused[event.attempt].append(parse_refused(event))
+            continue
         leased_at = datetime.fromisoformat(event.events[0]["at"])
         returned[event.attempt].append(
             ReturnedLease(cluster=event.message, leased_at=leased_at, returned_at=event.at)
@@ -116,6 +122,7 @@ async def list_attempts(
             failure=parse_failure(row),
             aborted_by=found.aborted_by if row.number == found.attempts else "",
             returned=returned[row.number],
+            refused=refused[row.number],
         )
         for row in rows
     ]

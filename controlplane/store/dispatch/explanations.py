@@ -12,15 +12,17 @@ from controlplane.core.action_timings import (
     Ahead,
     AttemptTimings,
     DispatchTimings,
+    RefusedReport,
     ReportedEvent,
     ReturnedLease,
     blocked_scopes,
 )
 from controlplane.core.actions import ActionType, RunSource
 from controlplane.core.pending_reasons import BlockedKind, BlockedScope
-from controlplane.core.reason_codes import LEASE_RETURNED
+from controlplane.core.reason_codes import LEASE_RETURNED, REPORT_REFUSED
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.pending_reasons import list_past
+from controlplane.store.dispatch.refused_reports import parse_refused
 from controlplane.store.rows import parse_enum, parse_failure, parse_source
 from controlplane.store.statements import given, statement
 from shared.model.ids import (
@@ -324,8 +326,11 @@ def parse_attempts(
 ) -> Sequence[AttemptTimings]:
     reported: dict[int, list[ReportedEvent]] = defaultdict(list)
     returned: dict[int, list[ReturnedLease]] = defaultdict(list)
+    refused: dict[int, list[RefusedReport]] = defaultdict(list)
     for event in events:
-        if event.reason == LEASE_RETURNED:
+        if event.reason == REPORT_REFUSED:
+            refused[event.attempt].append(parse_refused(event))
+        elif event.reason == LEASE_RETURNED:
             leased_at = datetime.fromisoformat(event.events[0]["at"])
             returned[event.attempt].append(
                 ReturnedLease(cluster=event.message, leased_at=leased_at, returned_at=event.at)
@@ -343,6 +348,7 @@ def parse_attempts(
             failure=parse_failure(row),
             reported=reported[row.number],
             returned=returned[row.number],
+            refused=refused[row.number],
         )
         for row in attempts
     ]

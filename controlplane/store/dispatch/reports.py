@@ -3,7 +3,7 @@ Applies a cluster's reports as a set: one transaction for a whole frame.
 
 ``core.attempts`` decides the outcome of a report; this module locks and reads the leased
 attempts, and ``outcomes`` writes the results. A report about a lease that has moved on changes
-nothing and is answered as stale.
+nothing, is answered as stale, and is recorded (``refused_reports``).
 """
 
 import logging
@@ -20,6 +20,7 @@ from controlplane.core.caching import CacheStatus
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.cascades import lock_dispatches
 from controlplane.store.dispatch.outcomes import LeasedAttempt, write_outcomes
+from controlplane.store.dispatch.refused_reports import record_refused
 from controlplane.store.notify.changes import Counters, lock_free_runs, lock_runs
 from controlplane.store.rows import parse_enum, parse_failure, parse_log_links
 from controlplane.store.statements import given, statement
@@ -127,7 +128,14 @@ async def _apply(
     leased = await _lock_states(tx, cluster, counters, action_ids)
     batch = _Batch()
     unknown = _apply_current(batch, leased, reports, now)
-    batch.acknowledgements.extend(await _answer_unknown(tx, unknown))
+    answers = await _answer_unknown(tx, unknown)
+    batch.acknowledgements.extend(answers)
+    stale = [
+        report
+        for report, answer in zip(unknown, answers, strict=True)
+        if answer.status is AckStatus.STALE
+    ]
+    await record_refused(tx, cluster, stale, now)
     if batch.outcomes:
         await write_outcomes(tx, counters, batch.outcomes, now)
     return batch.acknowledgements

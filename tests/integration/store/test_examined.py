@@ -4,6 +4,7 @@ tables: at 250 and at 1,000 rows, with 20,000 other rows in the tables.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from controlplane.store.dispatch.cascades import end_page
 from controlplane.store.dispatch.timeouts import time_out
 from controlplane.store.resources import specs
 from controlplane.store.resources.actions import list_roots
+from shared.kit.uuids import new_uuid
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, AttemptId, Digest, LeaseId, RunId
 from shared.model.phases import Phase
@@ -158,6 +160,8 @@ async def run_and_end(store: Store, name: str, size: int) -> None:
     again = [each for each in await claim_all(store, size) if each.key.run.name == name]
     await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in again))
     await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in again))
+    lost = [replace(each, lease=LeaseId(new_uuid(NOW))) for each in again]
+    await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in lost))  # refused
     async with store.database.for_org(ORG) as tx:
         await list_roots(tx, [RunId(each.attempt.action) for each in again])
         await leases.revoke(

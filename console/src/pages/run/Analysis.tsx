@@ -332,6 +332,16 @@ export function Attempts({
                         </td>
                       </tr>
                     ))}
+                    {attempt.refusedReports.map((report) => (
+                      <tr key={`${report.leaseId} ${msOf(report.refusedAt)}`}>
+                        <th scope="row">Refused</th>
+                        <td className="wrap">
+                          {report.cluster} reported {report.phase.replaceAll("_", " ")}{" "}
+                          <Instant at={msOf(report.refusedAt)} /> with a lease that it had lost:{" "}
+                          <code>{report.leaseId}</code>. It changed nothing.
+                        </td>
+                      </tr>
+                    ))}
                   </tbody>
                 </table>
               </section>

@@ -29,7 +29,7 @@ class ExplainActionResponse(_message.Message):
     def __init__(self, explanation: _Optional[_Union[ActionExplanation, _Mapping]] = ...) -> None: ...
 
 class ActionExplanation(_message.Message):
-    __slots__ = ("project", "domain", "run", "action", "phase", "attempt", "reason", "message", "as_of", "timeline")
+    __slots__ = ("project", "domain", "run", "action", "phase", "attempt", "reason", "message", "as_of", "timeline", "refused_reports")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class ActionExplanation(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_REPORTS_FIELD_NUMBER: _ClassVar[int]
     project: str
     domain: str
     run: str
@@ -50,7 +51,8 @@ class ActionExplanation(_message.Message):
     message: str
     as_of: _timestamp_pb2.Timestamp
     timeline: _containers.RepeatedCompositeFieldContainer[ExplanationInterval]
-    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., phase: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeline: _Optional[_Iterable[_Union[ExplanationInterval, _Mapping]]] = ...) -> None: ...
+    refused_reports: _containers.RepeatedCompositeFieldContainer[RefusedReport]
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., phase: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeline: _Optional[_Iterable[_Union[ExplanationInterval, _Mapping]]] = ..., refused_reports: _Optional[_Iterable[_Union[RefusedReport, _Mapping]]] = ...) -> None: ...
 
 class ExplanationInterval(_message.Message):
     __slots__ = ("reason", "message", "started_at", "ended_at")
@@ -145,7 +147,7 @@ class ListAttemptsResponse(_message.Message):
     def __init__(self, attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("number", "phase", "cluster", "epoch", "lease_id", "available_at", "leased_at", "accepted_at", "started_at", "ended_at", "ended_by", "charged", "error_code", "error", "returned_leases")
+    __slots__ = ("number", "phase", "cluster", "epoch", "lease_id", "available_at", "leased_at", "accepted_at", "started_at", "ended_at", "ended_by", "charged", "error_code", "error", "returned_leases", "refused_reports")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +163,7 @@ class Attempt(_message.Message):
     ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RETURNED_LEASES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_REPORTS_FIELD_NUMBER: _ClassVar[int]
     number: int
     phase: str
     cluster: str
@@ -176,7 +179,22 @@ class Attempt(_message.Message):
     error_code: str
     error: str
     returned_leases: _containers.RepeatedCompositeFieldContainer[ReturnedLease]
-    def __init__(self, number: _Optional[int] = ..., phase: _Optional[str] = ..., cluster: _Optional[str] = ..., epoch: _Optional[int] = ..., lease_id: _Optional[str] = ..., available_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., leased_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_by: _Optional[str] = ..., charged: _Optional[str] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., returned_leases: _Optional[_Iterable[_Union[ReturnedLease, _Mapping]]] = ...) -> None: ...
+    refused_reports: _containers.RepeatedCompositeFieldContainer[RefusedReport]
+    def __init__(self, number: _Optional[int] = ..., phase: _Optional[str] = ..., cluster: _Optional[str] = ..., epoch: _Optional[int] = ..., lease_id: _Optional[str] = ..., available_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., leased_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_by: _Optional[str] = ..., charged: _Optional[str] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., returned_leases: _Optional[_Iterable[_Union[ReturnedLease, _Mapping]]] = ..., refused_reports: _Optional[_Iterable[_Union[RefusedReport, _Mapping]]] = ...) -> None: ...
+
+class RefusedReport(_message.Message):
+    __slots__ = ("attempt", "cluster", "lease_id", "phase", "refused_at")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_AT_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    cluster: str
+    lease_id: str
+    phase: str
+    refused_at: _timestamp_pb2.Timestamp
+    def __init__(self, attempt: _Optional[int] = ..., cluster: _Optional[str] = ..., lease_id: _Optional[str] = ..., phase: _Optional[str] = ..., refused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReturnedLease(_message.Message):
     __slots__ = ("cluster", "leased_at", "returned_at")
