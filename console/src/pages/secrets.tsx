@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { client } from "../api/clients";
-import { usePaged } from "../api/paged";
+import { type PageOf, usePaged } from "../api/paged";
 import { SecretService as FlyteSecretService } from "../gen/flyteidl2/secret/secret_pb";
 import { type Secret, SecretService } from "../gen/shared/idl/platform/v1/secret_pb";
 import { msOf } from "../model/time";
@@ -23,16 +23,9 @@ const flyte = client(FlyteSecretService);
 export default function Secrets() {
   const place = usePath<"project" | "domain">();
   const [isNew, setNew] = useState(false);
-  const list = usePaged<Secret>(["secrets", place], async (pageToken, signal) => {
-    const all = await Promise.all([
-      pageToken === "" ? platform.listSecrets({ pageSize: 200 }, { signal }) : undefined,
-      platform.listSecrets({ pageSize: 200, pageToken, ...place }, { signal }),
-    ]);
-    const ofOrg = (all[0]?.secrets ?? []).filter(
-      (secret) => secret.project === "" && (secret.domain === "" || secret.domain === place.domain),
-    );
-    return { rows: [...ofOrg, ...(all[1]?.secrets ?? [])], next: all[1]?.nextPageToken ?? "" };
-  });
+  const list = usePaged<Secret>(["secrets", place], (token, signal) =>
+    readSecrets(place, token, signal),
+  );
   const may = useMay();
   const canWrite = may("secret:write");
   const add = canWrite && (
@@ -103,6 +96,37 @@ export default function Secrets() {
       {isNew && <Create place={place} onClose={() => setNew(false)} />}
     </Page>
   );
+}
+
+const OF_PROJECT = "project ";
+
+/**
+ * Reads a page of the secrets that a project is given: first those of the org and the domain, which the
+ * list of the whole org begins with, then the project's own. The token says which list it continues.
+ */
+async function readSecrets(
+  place: Place,
+  token: string,
+  signal: AbortSignal,
+): Promise<PageOf<Secret>> {
+  if (token.startsWith(OF_PROJECT)) return await readOwn(place, token, signal);
+  const page = await platform.listSecrets({ pageSize: 100, pageToken: token }, { signal });
+  const isMore = page.nextPageToken !== "" && page.secrets.every(({ project }) => project === "");
+  const rows = page.secrets.filter(
+    ({ project, domain }) => project === "" && (domain === "" || domain === place.domain),
+  );
+  if (isMore) return { rows, next: page.nextPageToken };
+  const own = await readOwn(place, OF_PROJECT, signal);
+  return { rows: [...rows, ...own.rows], next: own.next };
+}
+
+async function readOwn(place: Place, token: string, signal: AbortSignal): Promise<PageOf<Secret>> {
+  const pageToken = token.slice(OF_PROJECT.length);
+  const page = await platform.listSecrets({ pageSize: 100, pageToken, ...place }, { signal });
+  return {
+    rows: page.secrets,
+    next: page.nextPageToken === "" ? "" : OF_PROJECT + page.nextPageToken,
+  };
 }
 
 function scopeOf(secret: Secret): string {

@@ -3,43 +3,31 @@ import { useState } from "react";
 import { usePaged } from "../../api/paged";
 import type { DeliveryConfig } from "../../gen/shared/idl/platform/v1/notification_pb";
 import { msOf } from "../../model/time";
-import { Act } from "../../parts/Act";
 import { Command, Dialog, Instant } from "../../parts/basics";
 import { Confirm } from "../../parts/Confirm";
-import { List } from "../../parts/List";
-import { Empty } from "../../parts/states";
-import { AuditLink } from "../../shell/AuditLink";
 import { EditConfig } from "./EditConfig";
+import { NamedList } from "./NamedList";
 import { configs } from "./service";
 
 /** Where and with what content runs are reported. */
 export function Configs() {
-  const [editing, setEditing] = useState<DeliveryConfig | "new" | undefined>();
   const [signing, setSigning] = useState<DeliveryConfig | undefined>();
   const list = usePaged<DeliveryConfig>(["configs"], async (pageToken, signal) => {
     const answer = await configs.listDeliveryConfigs({ pageSize: 100, pageToken }, { signal });
     return { rows: answer.deliveryConfigs, next: answer.nextPageToken };
   });
-  const add = (
-    <p className="actions">
-      <button type="button" className="primary" onClick={() => setEditing("new")}>
-        Create a delivery configuration
-      </button>
-    </p>
-  );
   return (
-    <div className="stack">
-      {list.rows !== undefined && list.rows.length > 0 && add}
-      <List
+    <>
+      <NamedList
         label="Delivery configurations"
         list={list}
-        keyOf={(each) => each.name}
-        empty={
-          <Empty title="No delivery configuration yet">
-            <p>It has the address of a webhook, or of people, and what they get. Rules name it.</p>
-            {add}
-          </Empty>
-        }
+        canWrite
+        create="Create a delivery configuration"
+        empty={{
+          title: "No delivery configuration yet",
+          says: "It has the address of a webhook, or of people, and what they get. Rules name it.",
+        }}
+        kind="delivery_config"
         columns={[
           { name: "Name", cell: (each) => <strong>{each.name}</strong> },
           {
@@ -58,49 +46,30 @@ export function Configs() {
             cell: (each) =>
               each.webhook && (each.signed ? "yes" : <span className="quiet">no</span>),
           },
-          {
-            name: "Change",
-            hidden: true,
-            cell: (each) => (
-              <span className="tags">
-                <AuditLink target={`delivery_config:${each.name}`} name={each.name} />
-                <button
-                  type="button"
-                  className="small"
-                  aria-label={`Edit ${each.name}`}
-                  onClick={() => setEditing(each)}
-                >
-                  Edit
-                </button>
-                {each.webhook && (
-                  <button
-                    type="button"
-                    className="small"
-                    aria-label={each.signed ? `New secret of ${each.name}` : `Sign ${each.name}`}
-                    onClick={() => setSigning(each)}
-                  >
-                    {each.signed ? "New secret" : "Sign"}
-                  </button>
-                )}
-                <Act
-                  label="Delete"
-                  verb="Delete"
-                  title={`Delete ${each.name}?`}
-                  says="What is still to be sent by it fails. One that a rule names is not deleted: change the rule first."
-                  typed={each.name}
-                  command={`volary notification config delete ${each.name}`}
-                  run={() => configs.deleteDeliveryConfig({ name: each.name })}
-                />
-              </span>
-            ),
-          },
         ]}
+        more={(each) =>
+          each.webhook && (
+            <button
+              type="button"
+              className="small"
+              aria-label={each.signed ? `New secret of ${each.name}` : `Sign ${each.name}`}
+              onClick={() => setSigning(each)}
+            >
+              {each.signed ? "New secret" : "Sign"}
+            </button>
+          )
+        }
+        deletion={{
+          title: (each) => `Delete ${each.name}?`,
+          says: "What is still to be sent by it fails. One that a rule names is not deleted: change the rule first.",
+          command: "volary notification config delete",
+          typed: true,
+        }}
+        onDelete={(each) => configs.deleteDeliveryConfig({ name: each.name })}
+        form={(config, close) => <EditConfig config={config} onClose={close} />}
       />
-      {editing !== undefined && (
-        <EditConfig config={editing} onClose={() => setEditing(undefined)} />
-      )}
       {signing !== undefined && <Sign config={signing} onClose={() => setSigning(undefined)} />}
-    </div>
+    </>
   );
 }
 

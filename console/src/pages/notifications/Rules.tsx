@@ -6,12 +6,9 @@ import {
   type NotificationRule,
   NotificationRuleService,
 } from "../../gen/shared/idl/platform/v1/notification_pb";
-import { Act } from "../../parts/Act";
 import { Confirm } from "../../parts/Confirm";
 import { CheckField, TextField } from "../../parts/inputs";
-import { List } from "../../parts/List";
-import { Empty } from "../../parts/states";
-import { AuditLink } from "../../shell/AuditLink";
+import { NamedList } from "./NamedList";
 import { configs } from "./service";
 
 const rules = client(NotificationRuleService);
@@ -19,72 +16,43 @@ const PHASES = ["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"];
 
 /** What is reported: the phases of runs, and by which delivery configurations. Runs name rules. */
 export function Rules({ canWrite }: { canWrite: boolean }) {
-  const [editing, setEditing] = useState<NotificationRule | "new" | undefined>();
   const list = usePaged<NotificationRule>(["rules"], async (pageToken, signal) => {
     const answer = await rules.listNotificationRules({ pageSize: 100, pageToken }, { signal });
     return { rows: answer.notificationRules, next: answer.nextPageToken };
   });
-  const add = canWrite && (
-    <p className="actions">
-      <button type="button" className="primary" onClick={() => setEditing("new")}>
-        Create a rule
-      </button>
-    </p>
-  );
   return (
-    <div className="stack">
-      {list.rows !== undefined && list.rows.length > 0 && add}
-      <List
-        label="Rules"
-        list={list}
-        keyOf={(each) => each.name}
-        empty={
-          <Empty title="No rule yet">
-            <p>
-              A rule says which ends of runs are reported, and to whom. Runs name it:{" "}
-              <code>notifications=notify.NamedRule("nightly")</code>.
-            </p>
-            {add}
-          </Empty>
-        }
-        columns={[
-          { name: "Rule", cell: (each) => <strong>{each.name}</strong> },
-          {
-            name: "Reports",
-            cell: (each) =>
-              each.phases.map((phase) => phase.toLowerCase().replaceAll("_", " ")).join(", "),
-          },
-          { name: "By", cell: (each) => each.deliveryConfigs.join(", ") },
-          {
-            name: "Change",
-            hidden: true,
-            shown: canWrite,
-            cell: (each) => (
-              <span className="tags">
-                <AuditLink target={`notification_rule:${each.name}`} name={each.name} />
-                <button
-                  type="button"
-                  className="small"
-                  aria-label={`Edit ${each.name}`}
-                  onClick={() => setEditing(each)}
-                >
-                  Edit
-                </button>
-                <Act
-                  label="Delete"
-                  verb="Delete"
-                  title={`Delete the rule ${each.name}?`}
-                  says="Runs that name it are reported no longer, also those that exist."
-                  command={`volary notification rule delete ${each.name}`}
-                  run={() => rules.deleteNotificationRule({ name: each.name })}
-                />
-              </span>
-            ),
-          },
-        ]}
-      />
-      {editing !== undefined && <EditRule rule={editing} onClose={() => setEditing(undefined)} />}
-    </div>
+    <NamedList
+      label="Rules"
+      list={list}
+      canWrite={canWrite}
+      create="Create a rule"
+      empty={{
+        title: "No rule yet",
+        says: (
+          <>
+            A rule says which ends of runs are reported, and to whom. Runs name it:{" "}
+            <code>notifications=notify.NamedRule("nightly")</code>.
+          </>
+        ),
+      }}
+      kind="notification_rule"
+      columns={[
+        { name: "Rule", cell: (each) => <strong>{each.name}</strong> },
+        {
+          name: "Reports",
+          cell: (each) =>
+            each.phases.map((phase) => phase.toLowerCase().replaceAll("_", " ")).join(", "),
+        },
+        { name: "By", cell: (each) => each.deliveryConfigs.join(", ") },
+      ]}
+      deletion={{
+        title: (each) => `Delete the rule ${each.name}?`,
+        says: "Runs that name it are reported no longer, also those that exist.",
+        command: "volary notification rule delete",
+      }}
+      onDelete={(each) => rules.deleteNotificationRule({ name: each.name })}
+      form={(rule, close) => <EditRule rule={rule} onClose={close} />}
+    />
   );
 }
 
