@@ -46,7 +46,7 @@ from controlplane.metrics import make_registry, run_readers
 from controlplane.notifying import make_callback_routes, make_notifying
 from controlplane.org_upkeep import make_org_upkeep
 from controlplane.platform import make_platform
-from controlplane.retention import Retention
+from controlplane.retention import Retention, policy_of
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
@@ -244,7 +244,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 senders=senders,
                 feeds=feeds,
                 keys=lambda: secret_keys,
-                runs_kept=settings.run_retention.keep,
+                kept=policy_of(settings),
                 create_run=api.create_run_of(flyte),
                 log_lines=LogLines(actions, blobs, agent_logs),
                 files=Files(blobs, actions, data.links, code_bundle_of),

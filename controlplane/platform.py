@@ -5,7 +5,6 @@ A part of ``main``.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.artifacts import ArtifactService
@@ -35,6 +34,7 @@ from controlplane.api.platform.sessions import SessionService
 from controlplane.api.platform.triggers import CreateRun, TriggerService
 from controlplane.api.platform.usage import UsageService
 from controlplane.authn.agent_authority import AuthoritySet
+from controlplane.core.retention import RetentionPolicy
 from controlplane.feeds.feeds import Feeds
 from controlplane.outbound.dns import Dns
 from controlplane.outbound.settings import NotificationSettings
@@ -94,7 +94,7 @@ def make_platform(
     files: Files | None = None,
     deletion: OrgDeletion | None = None,
     email_domains: EmailDomains | None = None,
-    runs_kept: timedelta | None = None,
+    kept: RetentionPolicy | None = None,
 ) -> Mapping[str, object]:
     """
     Build the services.
@@ -106,8 +106,8 @@ def make_platform(
     those of an installation without settings; ``feeds`` tell
     watches of changes, without them they look at intervals; ``keys`` seal delivery configurations,
     by default none; ``create_run`` is RunService's, None if it is not served.
-    ``log_lines``: None for a program that does not serve; ``runs_kept``: for how long ended runs
-    are kept, by default for ever.
+    ``log_lines``: None for a program that does not serve; ``kept``: for how long data is
+    kept, by default ended runs for ever.
     """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
@@ -152,7 +152,7 @@ def make_platform(
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "RunService": RunService(
-            RunLists(database, clock), RunRetentions(database, clock, keep=runs_kept)
+            RunLists(database, clock), RunRetentions(database, clock, kept or RetentionPolicy())
         ),
         "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
         "SearchService": SearchService(Search(database)),

@@ -7,6 +7,7 @@ A part of ``main``.
 import asyncio
 from datetime import timedelta
 
+from controlplane.core.retention import EVENTS_KEPT, RetentionPolicy
 from controlplane.loops.input_artifacts import InputArtifactLoop
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.run_purges import RunPurgeLoop
@@ -18,6 +19,13 @@ from shared.blobs.store import BlobStore
 from shared.kit.clock import Clock
 
 
+def policy_of(settings: Settings) -> RetentionPolicy:
+    """Return for how long data is kept."""
+    return RetentionPolicy(
+        runs=settings.run_retention.keep, unused_cache_entries=settings.cache.keep_unused
+    )
+
+
 class Retention:
     """The loops, on the database of loops."""
 
@@ -25,7 +33,7 @@ class Retention:
         self, settings: Settings, database: Database, blobs: BlobStore, clock: Clock
     ) -> None:
         self._partitions = EventPartitions(
-            database, clock, keep=timedelta(days=30), every=timedelta(hours=6)
+            database, clock, keep=EVENTS_KEPT, every=timedelta(hours=6)
         )
         self._unused_entries = UnusedCacheEntries(
             database, clock, keep=settings.cache.keep_unused, every=settings.cache.delete_every

@@ -83,6 +83,14 @@ export const PAGES: readonly Page[] = [
     ),
     isAnywhere: true,
   },
+  admin(
+    "settings",
+    "Org settings",
+    "settings",
+    "settings:read",
+    () => import("./pages/org-settings"),
+  ),
+  admin("retention", "Retention", "clock", "org:read", () => import("./pages/retention")),
   admin("audit", "Audit", "audit", "audit:read", () => import("./pages/audit")),
   { path: "/v2/me", title: "Me", load: () => import("./pages/me") },
 ];

@@ -338,6 +338,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListPermissions": Access.KNOWN,  # the same in every org
     },
     "volary.platform.v1.RunService": {
+        "GetRetentionPolicy": Permission.ORG_READ,
         "GetRunRetention": Permission.RUN_READ,
         "PurgeRun": Permission.RUN_PURGE,
         "ListRunRows": Permission.RUN_READ,

@@ -14,6 +14,7 @@ from uuid import UUID
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import BusyError, NotFoundError
 from controlplane.core.layout import belongs_to
+from controlplane.core.retention import RetentionPolicy
 from controlplane.core.run_holds import RunRetention, require_purgeable
 from controlplane.store.database import Database
 from controlplane.store.resources import run_purges as store
@@ -34,12 +35,17 @@ _ANY_AGE = timedelta(days=1)  # a run cannot have ended after that
 
 
 class RunRetentions:
-    """Reads what holds runs, and begins purges on request; ``keep``: None keeps ended runs for ever."""
+    """Reads what holds runs, and begins purges on request."""
 
-    def __init__(self, database: Database, clock: Clock, *, keep: timedelta | None = None) -> None:
+    def __init__(self, database: Database, clock: Clock, policy: RetentionPolicy) -> None:
         self._database = database
         self._clock = clock
-        self._keep = keep
+        self._policy = policy
+
+    def get_policy(self, caller: Caller) -> RetentionPolicy:
+        """Return for how long the installation keeps data."""
+        caller.require(Permission.ORG_READ)
+        return self._policy
 
     async def get(self, caller: Caller, run: RunKey) -> RunRetention:
         """Return when a run expires, and what holds it; NotFoundError."""
@@ -75,9 +81,9 @@ class RunRetentions:
         return replace(retention, purging_since=now)
 
     def _with_expiry(self, retention: RunRetention) -> RunRetention:
-        if self._keep is None or retention.ended_at is None:
+        if self._policy.runs is None or retention.ended_at is None:
             return retention
-        return replace(retention, expires_at=retention.ended_at + self._keep)
+        return replace(retention, expires_at=retention.ended_at + self._policy.runs)
 
 
 class RunPurges:

@@ -21,6 +21,7 @@ import "./run/strip.css";
 import { useMay } from "../shell/session";
 
 const Abort = lazy(async () => ({ default: (await import("./run/Abort")).Abort }));
+const Retention = lazy(async () => ({ default: (await import("./run/Retention")).Retention }));
 const Strip = lazy(async () => ({ default: (await import("./run/Analysis")).Strip }));
 const Failures = lazy(async () => ({ default: (await import("./run/Analysis")).Failures }));
 
@@ -32,6 +33,7 @@ export default function Run() {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set(["a0"]));
   const [pages, look] = usePages();
   const [showsFailures, setFailures] = useState(false);
+  const [showsRetention, setRetention] = useState(false);
   const [abort, setAbort] = useState<string | undefined>();
   const isFlat = values.view === "table" || values.q !== "" || values.phase.length > 0;
   const phases = values.phase.map((name) => wordOfPhase(PHASE_BY_NAME.get(name) ?? 0));
@@ -48,6 +50,7 @@ export default function Run() {
     [known, open, isFlat],
   );
   const phase = known.root === undefined ? 0 : phaseOfWord(known.root.phase);
+  const isOver = isTerminal(phase) && countOf(known, (one) => !isTerminal(one)) === 0;
   const canAbort = useMay()("run:abort") && !isTerminal(phase);
   const chosen = values.i || "a0";
   const failures = useFailures(place, run, known);
@@ -113,8 +116,9 @@ export default function Run() {
         place={place}
         run={run}
         known={known}
-        state={<Light state={state} />}
+        state={<Light state={isOver && state.kind === "live" ? { kind: "ended" } : state} />}
         onAbort={() => setAbort("a0")}
+        onRetention={() => setRetention(true)}
       />
       <FailureLine
         failures={failures}
@@ -169,6 +173,11 @@ export default function Run() {
               choose(name);
             }}
           />
+        </Suspense>
+      )}
+      {showsRetention && (
+        <Suspense>
+          <Retention place={place} run={run} onClose={() => setRetention(false)} />
         </Suspense>
       )}
       {abort !== undefined && (

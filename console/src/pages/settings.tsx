@@ -1,93 +1,13 @@
-import { useState } from "react";
-import { settingRows } from "../model/settings";
-import { Command } from "../parts/basics";
-import { Page } from "../parts/Page";
-import { Empty, Loaded } from "../parts/states";
-import { Table } from "../parts/Table";
-import { flyteCommand } from "../shell/command";
-import { useMay } from "../shell/session";
 import { usePath } from "../shell/url";
-import { EditSettings } from "./settings/EditSettings";
-import { LEVELS, type LevelName, scopeOf, useSettings } from "./settings/levels";
+import { SettingsView } from "./settings/SettingsView";
 
-/** What runs here are given: each level's values, the one that holds, and where it comes from. */
+/** What runs of a project and domain are given. */
 export default function Settings() {
-  const place = usePath<"project" | "domain">();
-  const [editing, setEditing] = useState<LevelName | undefined>();
-  const may = useMay();
-  const query = useSettings(place);
-  const titles = { org: "the org", domain: place.domain, project: place.project };
-  const editable = LEVELS.filter((level) => may("settings:write", scopeOf(level, place)));
   return (
-    <Page
+    <SettingsView
+      place={usePath<"project" | "domain">()}
       title="Settings"
-      lede="Defaults and limits of the runs that are created here from now on. The closest level that has a value holds: project, then domain, then org."
-      actions={editable.map((level) => (
-        <button
-          key={level}
-          type="button"
-          className={level === "project" ? "primary" : undefined}
-          onClick={() => setEditing(level)}
-        >
-          Edit {titles[level]}
-        </button>
-      ))}
-    >
-      <Loaded query={query}>
-        {(levels) => {
-          const rows = settingRows(levels);
-          return (
-            <div className="stack">
-              {rows.length === 0 ? (
-                <Empty title="Nothing is set">
-                  <p>Runs have what their tasks ask for.</p>
-                </Empty>
-              ) : (
-                <Table
-                  label="Settings"
-                  rows={rows}
-                  keyOf={(row) => row.key}
-                  columns={[
-                    { name: "Setting", cell: (row) => <code>{row.key}</code> },
-                    ...LEVELS.map((level) => ({
-                      name: level,
-                      wrap: true,
-                      cell: (row: (typeof rows)[number]) => (
-                        <code className="lines">{row.levels[level] ?? ""}</code>
-                      ),
-                    })),
-                    {
-                      name: "Holds",
-                      wrap: true,
-                      cell: (row) => (
-                        <>
-                          <strong className="lines">{row.value || "nothing"}</strong>{" "}
-                          <span className="quiet">from the {row.from}</span>
-                        </>
-                      ),
-                    },
-                  ]}
-                />
-              )}
-              {editable.length > 0 && (
-                <div className="field">
-                  <span className="hint">The same from a terminal:</span>
-                  <Command>{flyteCommand("edit settings", place)}</Command>
-                </div>
-              )}
-            </div>
-          );
-        }}
-      </Loaded>
-      {editing !== undefined && query.data !== undefined && (
-        <EditSettings
-          place={place}
-          level={editing}
-          title={titles[editing]}
-          levels={query.data}
-          onClose={() => setEditing(undefined)}
-        />
-      )}
-    </Page>
+      lede="Defaults and limits of the runs that are created here from now on. The closest level that has a value holds: project, then domain, then org. What a task or a run asks for itself goes before all of them, up to the maximums."
+    />
   );
 }

@@ -5,6 +5,9 @@ export function flyteCommand(command: string, place?: { project: string; domain:
   const insecure = location.protocol === "http:" ? " --insecure" : "";
   const words = command.split(" ");
   const verb = words.splice(0, ONE_WORD.has(words[0] ?? "") ? 1 : 2).join(" ");
-  const where = place === undefined ? "" : ` --project ${place.project} --domain ${place.domain}`;
+  const where = [
+    place?.project ? ` --project ${place.project}` : "",
+    place?.domain ? ` --domain ${place.domain}` : "",
+  ].join("");
   return `flyte --endpoint ${location.host}${insecure} ${verb}${where} ${words.join(" ")}`.trim();
 }

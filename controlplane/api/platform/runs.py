@@ -5,6 +5,7 @@ from controlplane.api.platform.conventions import (
     parse_phases,
     parse_run_key,
     parse_time,
+    render_duration,
     render_time,
 )
 from controlplane.api.platform.run_trees import render_phases
@@ -48,6 +49,18 @@ class RunService:
             buckets=[pb.RunBucket(phases=render_phases(each)) for each in found.buckets],
             phases=render_phases(found.phases),
             counted_since=render_time(found.counted_since),
+        )
+
+    async def get_retention_policy(
+        self, caller: Caller, _request: pb.GetRetentionPolicyRequest
+    ) -> pb.GetRetentionPolicyResponse:
+        policy = self._retentions.get_policy(caller)
+        return pb.GetRetentionPolicyResponse(
+            policy=pb.RetentionPolicy(
+                runs=render_duration(policy.runs),
+                unused_cache_entries=render_duration(policy.unused_cache_entries),
+                attempt_events=render_duration(policy.attempt_events),
+            )
         )
 
     async def get_run_retention(

@@ -261,6 +261,7 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
         role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
     ),
     "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "RunService/GetRetentionPolicy": lambda _: run_pb2.GetRetentionPolicyRequest(),
     "RunService/GetRunRetention": lambda _: run_pb2.GetRunRetentionRequest(**RUN),
     "RunService/PurgeRun": lambda _: run_pb2.PurgeRunRequest(**RUN),
     "RunService/ListRunRows": lambda _: run_pb2.ListRunRowsRequest(),

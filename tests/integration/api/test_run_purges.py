@@ -268,3 +268,12 @@ async def test_purge_that_fails_is_tried_less_and_less_often_and_delays_no_other
         assert await loop.run_once() == 0
     assert 2 <= purges.tried <= 8  # after about 5, 10, 20, 40, 80, 160 and 320 seconds
     assert await make_loop(api).run_once() == 1  # as after a restart
+
+
+async def test_policy_says_for_how_long_data_is_kept(api: ApiUnderTest) -> None:
+    answer = await call(
+        api, "platform.RunService/GetRetentionPolicy", pb.GetRetentionPolicyRequest()
+    )
+    assert not answer.policy.HasField("runs")  # for ever
+    assert answer.policy.unused_cache_entries.ToTimedelta() == timedelta(days=30)
+    assert answer.policy.attempt_events.ToTimedelta() == timedelta(days=30)

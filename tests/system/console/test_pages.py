@@ -27,6 +27,9 @@ PAGES = {
     "identity-providers": "/v2/admin/identity-providers",
     "notifications": "/v2/admin/notifications",
     "notification-rules": "/v2/admin/notifications?tab=rules",
+    "org-settings": "/v2/admin/settings",
+    "settings-of-a-domain": "/v2/admin/settings?of=development",
+    "retention": "/v2/admin/retention",
     "audit": "/v2/admin/audit",
     "me": "/v2/me",
 }

@@ -108,3 +108,33 @@ async def test_viewer_reads_settings_and_is_not_offered_to_edit(team: Team, tmp_
         await expect(person.page.get_by_role("heading", name="Settings")).to_be_visible()
         await expect(person.page.get_by_role("status", name="Loading")).to_have_count(0)
         await expect(person.page.get_by_role("button", name=re.compile("^Edit"))).to_have_count(0)
+
+
+async def test_levels_are_read_and_edited_on_the_page_of_the_org(
+    owner: Owner, person: Person
+) -> None:
+    page = person.page
+    await page.goto(f"{owner.url}/v2/admin/settings")
+    await page.get_by_role("button", name="Edit the org").click()
+    dialog = page.get_by_role("dialog", name="Settings of the org")
+    await _set(dialog, "task_resource.min.cpu", "250m")
+    await _save(dialog)
+    await expect(dialog).to_have_count(0)
+    row = page.get_by_role("row").filter(has_text="task_resource.min.cpu")
+    await expect(row).to_contain_text("250m")
+
+    await page.get_by_label("Domain").select_option("staging")
+    await expect(row).to_contain_text("250m from the org")
+    await page.get_by_role("button", name="Edit staging").click()
+    dialog = page.get_by_role("dialog", name="Settings of staging")
+    await _set(dialog, "task_resource.min.cpu", "2")
+    await _save(dialog)
+    await expect(dialog).to_have_count(0)
+    await expect(row).to_contain_text("2 from the domain")
+
+    await page.get_by_label("Project").select_option(PROJECT)
+    await expect(page.get_by_role("button", name=f"Edit {PROJECT}")).to_be_visible()
+    await expect(row).to_contain_text("2 from the domain")
+    assert f"of=staging&project={PROJECT}" in page.url
+    await page.reload()  # the levels are in the address
+    await expect(row).to_contain_text("2 from the domain")

@@ -19,6 +19,7 @@ export function RunHeader(props: {
   known: Known;
   state: ReactNode;
   onAbort: () => void;
+  onRetention: () => void;
 }) {
   const { place, run, known } = props;
   const root = known.root!;
@@ -99,6 +100,11 @@ export function RunHeader(props: {
           >
             Compare
           </button>
+          {isTerminal(phase) && (
+            <button type="button" onClick={props.onRetention}>
+              Retention
+            </button>
+          )}
           {!isTerminal(phase) && may("run:abort") && (
             <button type="button" className="danger" onClick={props.onAbort}>
               Abort

@@ -12,6 +12,11 @@ export const settings = client(SettingsService);
 export const LEVELS = ["org", "domain", "project"] as const;
 export type LevelName = (typeof LEVELS)[number];
 
+/** The levels that a place has: the org has no domain above it, a domain no project. */
+export function levelsOf(place: Place): readonly LevelName[] {
+  return LEVELS.slice(0, place.domain === "" ? 1 : place.project === "" ? 2 : 3);
+}
+
 /** What a level has stored; version 0: nothing yet. */
 export type StoredLevel = { level: LevelName; version: bigint; entries: Entries };
 
@@ -25,7 +30,7 @@ export function scopeOf(level: LevelName, place: Place): Place {
 
 export async function readLevels(place: Place, signal?: AbortSignal): Promise<StoredLevel[]> {
   const answer = await settings.getSettingsForEdit({ key: { org: "", ...place } }, { signal });
-  return LEVELS.map((level) => {
+  return levelsOf(place).map((level) => {
     const scope = scopeOf(level, place);
     const found = answer.levels.find(
       ({ key }) => key?.project === scope.project && key.domain === scope.domain,

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shared.idl.platform.v1 import run_tree_pb2 as shared_dot_idl_dot_platform_dot_v1_dot_run__tree__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/run.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%shared/idl/platform/v1/run_tree.proto\"\xac\x02\n\tRunFilter\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06phases\x18\x04 \x03(\t\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x39\n\x06labels\x18\x07 \x03(\x0b\x32).volary.platform.v1.RunFilter.LabelsEntry\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x12ListRunRowsRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.volary.platform.v1.RunFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListRunRowsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.volary.platform.v1.RunRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc1\x04\n\x06RunRow\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x14\n\x0ctask_version\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\r\n\x05phase\x18\x07 \x01(\t\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0b \x01(\t\x12\x0e\n\x06source\x18\x0c \x01(\t\x12\x0f\n\x07trigger\x18\r \x01(\t\x12\x36\n\x06labels\x18\x0e \x03(\x0b\x32&.volary.platform.v1.RunRow.LabelsEntry\x12/\n\x07\x61\x63tions\x18\x0f \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\x12\x0f\n\x07partial\x18\x10 \x01(\x08\x12\x31\n\x0b\x66irst_error\x18\x11 \x01(\x0b\x32\x1c.volary.platform.v1.RunError\x12\x14\n\x0c\x61\x62ort_reason\x18\x12 \x01(\t\x12\x12\n\naborted_by\x18\x13 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x08RunError\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"V\n\x14SummarizeRunsRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.volary.platform.v1.RunFilter\x12\x0f\n\x07\x62uckets\x18\x02 \x01(\x05\"\x80\x02\n\x15SummarizeRunsResponse\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\x1d.volary.platform.v1.RunBucket\x12.\n\x06phases\x18\x04 \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\x12\x31\n\rcounted_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\tRunBucket\x12.\n\x06phases\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\"F\n\x16GetRunRetentionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\"N\n\x17GetRunRetentionResponse\x12\x33\n\tretention\x18\x01 \x01(\x0b\x32 .volary.platform.v1.RunRetention\"?\n\x0fPurgeRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\"G\n\x10PurgeRunResponse\x12\x33\n\tretention\x18\x01 \x01(\x0b\x32 .volary.platform.v1.RunRetention\"\xcb\x01\n\x0cRunRetention\x12,\n\x08\x65nded_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rpurging_since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05holds\x18\x04 \x03(\x0b\x32\x1b.volary.platform.v1.RunHold\"7\n\x07RunHold\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t2\x95\x03\n\nRunService\x12^\n\x0bListRunRows\x12&.volary.platform.v1.ListRunRowsRequest\x1a\'.volary.platform.v1.ListRunRowsResponse\x12\x64\n\rSummarizeRuns\x12(.volary.platform.v1.SummarizeRunsRequest\x1a).volary.platform.v1.SummarizeRunsResponse\x12j\n\x0fGetRunRetention\x12*.volary.platform.v1.GetRunRetentionRequest\x1a+.volary.platform.v1.GetRunRetentionResponse\x12U\n\x08PurgeRun\x12#.volary.platform.v1.PurgeRunRequest\x1a$.volary.platform.v1.PurgeRunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/platform/v1/run.proto\x12\x12volary.platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%shared/idl/platform/v1/run_tree.proto\"\xac\x02\n\tRunFilter\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06phases\x18\x04 \x03(\t\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x39\n\x06labels\x18\x07 \x03(\x0b\x32).volary.platform.v1.RunFilter.LabelsEntry\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x12ListRunRowsRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.volary.platform.v1.RunFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListRunRowsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.volary.platform.v1.RunRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc1\x04\n\x06RunRow\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x14\n\x0ctask_version\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\r\n\x05phase\x18\x07 \x01(\t\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0b \x01(\t\x12\x0e\n\x06source\x18\x0c \x01(\t\x12\x0f\n\x07trigger\x18\r \x01(\t\x12\x36\n\x06labels\x18\x0e \x03(\x0b\x32&.volary.platform.v1.RunRow.LabelsEntry\x12/\n\x07\x61\x63tions\x18\x0f \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\x12\x0f\n\x07partial\x18\x10 \x01(\x08\x12\x31\n\x0b\x66irst_error\x18\x11 \x01(\x0b\x32\x1c.volary.platform.v1.RunError\x12\x14\n\x0c\x61\x62ort_reason\x18\x12 \x01(\t\x12\x12\n\naborted_by\x18\x13 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x08RunError\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"V\n\x14SummarizeRunsRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.volary.platform.v1.RunFilter\x12\x0f\n\x07\x62uckets\x18\x02 \x01(\x05\"\x80\x02\n\x15SummarizeRunsResponse\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\x1d.volary.platform.v1.RunBucket\x12.\n\x06phases\x18\x04 \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\x12\x31\n\rcounted_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\tRunBucket\x12.\n\x06phases\x18\x01 \x03(\x0b\x32\x1e.volary.platform.v1.PhaseCount\"\x1b\n\x19GetRetentionPolicyRequest\"Q\n\x1aGetRetentionPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32#.volary.platform.v1.RetentionPolicy\"\xa6\x01\n\x0fRetentionPolicy\x12\'\n\x04runs\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14unused_cache_entries\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x61ttempt_events\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x16GetRunRetentionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\"N\n\x17GetRunRetentionResponse\x12\x33\n\tretention\x18\x01 \x01(\x0b\x32 .volary.platform.v1.RunRetention\"?\n\x0fPurgeRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\"G\n\x10PurgeRunResponse\x12\x33\n\tretention\x18\x01 \x01(\x0b\x32 .volary.platform.v1.RunRetention\"\xcb\x01\n\x0cRunRetention\x12,\n\x08\x65nded_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rpurging_since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05holds\x18\x04 \x03(\x0b\x32\x1b.volary.platform.v1.RunHold\"7\n\x07RunHold\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t2\x8a\x04\n\nRunService\x12^\n\x0bListRunRows\x12&.volary.platform.v1.ListRunRowsRequest\x1a\'.volary.platform.v1.ListRunRowsResponse\x12\x64\n\rSummarizeRuns\x12(.volary.platform.v1.SummarizeRunsRequest\x1a).volary.platform.v1.SummarizeRunsResponse\x12s\n\x12GetRetentionPolicy\x12-.volary.platform.v1.GetRetentionPolicyRequest\x1a..volary.platform.v1.GetRetentionPolicyResponse\x12j\n\x0fGetRunRetention\x12*.volary.platform.v1.GetRunRetentionRequest\x1a+.volary.platform.v1.GetRunRetentionResponse\x12U\n\x08PurgeRun\x12#.volary.platform.v1.PurgeRunRequest\x1a$.volary.platform.v1.PurgeRunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,38 +38,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNFILTER_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RUNROW_LABELSENTRY']._loaded_options = None
   _globals['_RUNROW_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RUNFILTER']._serialized_start=129
-  _globals['_RUNFILTER']._serialized_end=429
-  _globals['_RUNFILTER_LABELSENTRY']._serialized_start=384
-  _globals['_RUNFILTER_LABELSENTRY']._serialized_end=429
-  _globals['_LISTRUNROWSREQUEST']._serialized_start=431
-  _globals['_LISTRUNROWSREQUEST']._serialized_end=537
-  _globals['_LISTRUNROWSRESPONSE']._serialized_start=539
-  _globals['_LISTRUNROWSRESPONSE']._serialized_end=627
-  _globals['_RUNROW']._serialized_start=630
-  _globals['_RUNROW']._serialized_end=1207
-  _globals['_RUNROW_LABELSENTRY']._serialized_start=384
-  _globals['_RUNROW_LABELSENTRY']._serialized_end=429
-  _globals['_RUNERROR']._serialized_start=1209
-  _globals['_RUNERROR']._serialized_end=1280
-  _globals['_SUMMARIZERUNSREQUEST']._serialized_start=1282
-  _globals['_SUMMARIZERUNSREQUEST']._serialized_end=1368
-  _globals['_SUMMARIZERUNSRESPONSE']._serialized_start=1371
-  _globals['_SUMMARIZERUNSRESPONSE']._serialized_end=1627
-  _globals['_RUNBUCKET']._serialized_start=1629
-  _globals['_RUNBUCKET']._serialized_end=1688
-  _globals['_GETRUNRETENTIONREQUEST']._serialized_start=1690
-  _globals['_GETRUNRETENTIONREQUEST']._serialized_end=1760
-  _globals['_GETRUNRETENTIONRESPONSE']._serialized_start=1762
-  _globals['_GETRUNRETENTIONRESPONSE']._serialized_end=1840
-  _globals['_PURGERUNREQUEST']._serialized_start=1842
-  _globals['_PURGERUNREQUEST']._serialized_end=1905
-  _globals['_PURGERUNRESPONSE']._serialized_start=1907
-  _globals['_PURGERUNRESPONSE']._serialized_end=1978
-  _globals['_RUNRETENTION']._serialized_start=1981
-  _globals['_RUNRETENTION']._serialized_end=2184
-  _globals['_RUNHOLD']._serialized_start=2186
-  _globals['_RUNHOLD']._serialized_end=2241
-  _globals['_RUNSERVICE']._serialized_start=2244
-  _globals['_RUNSERVICE']._serialized_end=2649
+  _globals['_RUNFILTER']._serialized_start=161
+  _globals['_RUNFILTER']._serialized_end=461
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_start=416
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_end=461
+  _globals['_LISTRUNROWSREQUEST']._serialized_start=463
+  _globals['_LISTRUNROWSREQUEST']._serialized_end=569
+  _globals['_LISTRUNROWSRESPONSE']._serialized_start=571
+  _globals['_LISTRUNROWSRESPONSE']._serialized_end=659
+  _globals['_RUNROW']._serialized_start=662
+  _globals['_RUNROW']._serialized_end=1239
+  _globals['_RUNROW_LABELSENTRY']._serialized_start=416
+  _globals['_RUNROW_LABELSENTRY']._serialized_end=461
+  _globals['_RUNERROR']._serialized_start=1241
+  _globals['_RUNERROR']._serialized_end=1312
+  _globals['_SUMMARIZERUNSREQUEST']._serialized_start=1314
+  _globals['_SUMMARIZERUNSREQUEST']._serialized_end=1400
+  _globals['_SUMMARIZERUNSRESPONSE']._serialized_start=1403
+  _globals['_SUMMARIZERUNSRESPONSE']._serialized_end=1659
+  _globals['_RUNBUCKET']._serialized_start=1661
+  _globals['_RUNBUCKET']._serialized_end=1720
+  _globals['_GETRETENTIONPOLICYREQUEST']._serialized_start=1722
+  _globals['_GETRETENTIONPOLICYREQUEST']._serialized_end=1749
+  _globals['_GETRETENTIONPOLICYRESPONSE']._serialized_start=1751
+  _globals['_GETRETENTIONPOLICYRESPONSE']._serialized_end=1832
+  _globals['_RETENTIONPOLICY']._serialized_start=1835
+  _globals['_RETENTIONPOLICY']._serialized_end=2001
+  _globals['_GETRUNRETENTIONREQUEST']._serialized_start=2003
+  _globals['_GETRUNRETENTIONREQUEST']._serialized_end=2073
+  _globals['_GETRUNRETENTIONRESPONSE']._serialized_start=2075
+  _globals['_GETRUNRETENTIONRESPONSE']._serialized_end=2153
+  _globals['_PURGERUNREQUEST']._serialized_start=2155
+  _globals['_PURGERUNREQUEST']._serialized_end=2218
+  _globals['_PURGERUNRESPONSE']._serialized_start=2220
+  _globals['_PURGERUNRESPONSE']._serialized_end=2291
+  _globals['_RUNRETENTION']._serialized_start=2294
+  _globals['_RUNRETENTION']._serialized_end=2497
+  _globals['_RUNHOLD']._serialized_start=2499
+  _globals['_RUNHOLD']._serialized_end=2554
+  _globals['_RUNSERVICE']._serialized_start=2557
+  _globals['_RUNSERVICE']._serialized_end=3079
 # @@protoc_insertion_point(module_scope)

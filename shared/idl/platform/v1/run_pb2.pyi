@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from shared.idl.platform.v1 import run_tree_pb2 as _run_tree_pb2
 from google.protobuf.internal import containers as _containers
@@ -145,6 +146,26 @@ class RunBucket(_message.Message):
     PHASES_FIELD_NUMBER: _ClassVar[int]
     phases: _containers.RepeatedCompositeFieldContainer[_run_tree_pb2.PhaseCount]
     def __init__(self, phases: _Optional[_Iterable[_Union[_run_tree_pb2.PhaseCount, _Mapping]]] = ...) -> None: ...
+
+class GetRetentionPolicyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetRetentionPolicyResponse(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: RetentionPolicy
+    def __init__(self, policy: _Optional[_Union[RetentionPolicy, _Mapping]] = ...) -> None: ...
+
+class RetentionPolicy(_message.Message):
+    __slots__ = ("runs", "unused_cache_entries", "attempt_events")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_CACHE_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    runs: _duration_pb2.Duration
+    unused_cache_entries: _duration_pb2.Duration
+    attempt_events: _duration_pb2.Duration
+    def __init__(self, runs: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unused_cache_entries: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempt_events: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class GetRunRetentionRequest(_message.Message):
     __slots__ = ("project", "domain", "run")
