@@ -113,7 +113,7 @@ def find_unsafe_step(pending: Sequence[Step], replicas: Sequence[Replica]) -> st
         if older:
             names = "; ".join(sorted(map(str, older)))
             return (
-                f"nothing was changed: step {step} would break replicas that use what it removes. "
+                f"step {step} would break replicas that use what it removes. "
                 f"These have a schema before {step.requires}: {names}. Replace them with a release "
                 f"whose schema is {step.requires} or newer, or stop them, and run `volary db "
                 "upgrade` again; `volary db upgrade --until-contract` runs the steps before it"

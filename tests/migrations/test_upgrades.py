@@ -25,6 +25,13 @@ from tests.running import until
 from tests.servers.postgres import DatabaseForTest
 
 DROP = 'op.execute("ALTER TABLE relays DROP COLUMN request")'
+WAIT = 'op.execute("SET LOCAL lock_timeout = 0"); op.execute("SELECT pg_advisory_xact_lock(7)")'
+BLOCKED = """
+SELECT EXISTS (
+    SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE locktype = 'advisory' AND objid = 7 AND NOT granted AND d.datname = current_database()
+)
+"""
 # The last revision that creates an index concurrently, and the one before it.
 INDEXED, BEFORE = "0053", "0052"
 
@@ -93,6 +100,27 @@ async def test_upgrade_refuses_a_contract_step_while_an_older_replica_is_connect
         assert dropped.startswith("  test_1 (contract: ")
 
 
+async def test_contract_step_is_rolled_back_if_an_older_replica_connects_while_it_runs(
+    test_database: DatabaseForTest, tmp_path: Path
+) -> None:
+    async with connected(test_database) as holder, asyncio.TaskGroup() as tasks:
+        await holder.execute("SELECT pg_advisory_lock(7)")
+        refused = tasks.create_task(refusal(test_database, tmp_path))
+        await until(lambda: holds(holder, BLOCKED), "the step waits for the lock")
+        async with replica(test_database, LISTENER) as old:
+            await holder.execute("SELECT pg_advisory_unlock(7)")
+            assert f"pid {old}" in await refused
+        assert await holder.fetchval("SELECT version_num FROM alembic_version") == "test_0"
+
+
+async def refusal(database: DatabaseForTest, directory: Path) -> str:
+    """Run a contract step that waits for a lock of the test; return why it was refused."""
+    ours = schema_of_release()
+    with pytest.raises(UnfitDatabaseError, match="those before it are kept: step test_1") as raised:
+        await upgrade(database, directory, CREATE_TABLE, WAIT, requires=ours)
+    return str(raised.value)
+
+
 async def test_release_serves_on_a_schema_that_is_newer_by_expand_steps(
     test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
@@ -120,7 +148,7 @@ async def test_release_refuses_a_schema_whose_contract_step_requires_a_newer_rel
 
 
 async def test_release_refuses_an_older_schema_until_it_is_upgraded(
-    empty_database: DatabaseForTest,
+    empty_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(migrations.upgrade, empty_database.owner_url, BEFORE)
     with pytest.raises(UnfitDatabaseError, match="run `volary db upgrade` of this release"):
@@ -128,6 +156,22 @@ async def test_release_refuses_an_older_schema_until_it_is_upgraded(
     program = await volary(empty_database, "check")
     assert f"Pending       {INDEXED} (expand: actions cached index)" in await output(program)
     assert program.returncode == 1
+
+    serving = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "controlplane.cli", "controlplane", "serve"),
+        env={
+            **os.environ,
+            "VOLARY_DATABASE_URL": empty_database.url,
+            "VOLARY_BLOB_BASE": tmp_path.as_uri(),
+            "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed = await output(serving)
+    assert serving.returncode == 1
+    assert "run `volary db upgrade` of this release" in printed
+    assert "Traceback" not in printed
 
     await asyncio.to_thread(migrations.upgrade, empty_database.owner_url)
     await require_served(empty_database)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from controlplane.core.errors import UnfitDatabaseError
 from controlplane.core.schema_steps import (
     DatabaseSchema,
+    Replica,
     Step,
     find_mismatch,
     find_unsafe_step,
@@ -85,6 +86,11 @@ def read_schema(connection: Connection) -> DatabaseSchema:
     return schemas.parse_schema(None if row is None else {**row})
 
 
+def read_replicas(connection: Connection) -> Sequence[Replica]:
+    rows = connection.execute(text(SELECT_REPLICAS)).mappings().all()
+    return parse_replicas([(row["name"], row["address"]) for row in rows])
+
+
 def prepare(connection: Connection, steps: Sequence[Step], upgrade: Upgrade, release: str) -> bool:
     """
     Report what is pending; return whether there is anything to run.
@@ -106,12 +112,9 @@ def prepare(connection: Connection, steps: Sequence[Step], upgrade: Upgrade, rel
     last = upgrade.target or ours
     pending = [each for each in pending_steps(steps, database.revision) if each.revision <= last]
     if database.revision:  # a database without a schema has no replicas
-        rows = connection.execute(text(SELECT_REPLICAS)).mappings().all()
-        unsafe = find_unsafe_step(
-            pending, parse_replicas([(row["name"], row["address"]) for row in rows])
-        )
+        unsafe = find_unsafe_step(pending, read_replicas(connection))
         if unsafe:
-            raise UnfitDatabaseError(unsafe)
+            raise UnfitDatabaseError(f"nothing was changed: {unsafe}")
     if pending:
         upgrade.report(
             f"{len(pending)} {'step' if len(pending) == 1 else 'steps'} to run, from schema "
@@ -137,7 +140,11 @@ class Recorder:
         self._started_at: datetime = self._now()
 
     def record(self, step: MigrationInfo) -> None:
-        """Record a step up, or forget it on the way down."""
+        """
+        Record a step up, or forget it on the way down.
+
+        UnfitDatabaseError: an older replica connected while a contract step ran; it is rolled back.
+        """
         if step.is_stamp:
             return
         known = self._connection.execute(text(schemas.FIND_TABLES)).mappings().one()["recorded"]
@@ -147,6 +154,11 @@ class Recorder:
                 self._connection.execute(text(schemas.FORGET_STEP), revision)
             return
         ran = self._steps[str(step.up_revision_id)]
+        unsafe = find_unsafe_step([ran], read_replicas(self._connection) if ran.requires else [])
+        if unsafe:
+            raise UnfitDatabaseError(
+                f"a step was rolled back, and those before it are kept: {unsafe}"
+            )
         ended_at = self._insert(ran) if known else self._now()
         seconds = (ended_at - self._started_at).total_seconds()
         self._report(f"  {ran}: {seconds:.1f} s")
