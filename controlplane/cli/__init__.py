@@ -44,6 +44,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "pool": ("clusters:pool", "List the pools that clusters and queues name."),
     "queue": ("queues:queue", "Configure queues: pool, priority and limits of each."),
     "restore": ("backups:restore", "Check a backup, or fill an empty database from it."),
+    "restored": ("restored:restored", "See and release clusters after a restore."),
     "role": ("roles:role", "Make roles, and bind them to people, programs and groups."),
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),

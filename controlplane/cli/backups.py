@@ -39,7 +39,7 @@ def backup(location: str, database_url: str, data_dir: Path | None) -> None:
     with user_errors():
         from controlplane.usecases.backups import take_backup  # noqa: PLC0415
 
-        url = _owner_url(database_url, data_dir)
+        url = owner_url(database_url, data_dir)
         found = _run(lambda options: take_backup(url, location, options=options, bundled=_bundled))
     for line in _describe(found):
         click.echo(line)
@@ -63,7 +63,7 @@ def restore(location: str, *, check: bool, database_url: str) -> None:
         if check:
             found = _run(lambda options: backups.check_backup(location, options=options))
         else:
-            url = _owner_url(database_url, None)
+            url = owner_url(database_url, None)
             found = _run(
                 lambda options: backups.restore_backup(
                     url, location, options=options, bundled=_bundled
@@ -77,20 +77,17 @@ def restore(location: str, *, check: bool, database_url: str) -> None:
 def _run(work: "Callable[[S3Options], Awaitable[Manifest]]") -> "Manifest":
     import asyncio  # noqa: PLC0415
 
-    from controlplane.core.backups import BackupError  # noqa: PLC0415
     from shared.blobs.options import S3Options  # noqa: PLC0415
     from shared.kit.settings import read  # noqa: PLC0415
 
     async def run() -> "Manifest":
         return await work(read(S3Options, os.environ))
 
-    try:
-        return asyncio.run(run())
-    except BackupError as error:
-        raise click.ClickException(str(error)) from error
+    return asyncio.run(run())
 
 
-def _owner_url(database_url: str, data_dir: Path | None) -> str:
+def owner_url(database_url: str, data_dir: Path | None) -> str:
+    """Return the address of the database's owner: given, of a data directory, or configured."""
     from controlplane.embedded.connectivity import owner_url_of  # noqa: PLC0415
     from controlplane.settings import owner_database_url  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import click
 
+from controlplane.core.backups import BackupError
 from controlplane.core.errors import RequestError, UnavailableError, UnfitDatabaseError
 from controlplane.embedded.errors import UpError
 from shared.kit.settings import SettingsError
@@ -21,7 +22,14 @@ def user_errors() -> Iterator[None]:
         raise click.ClickException(
             f"{error.name} is not installed; pip install 'volary[embedded]'"
         ) from error
-    except (UpError, SettingsError, RequestError, UnavailableError, UnfitDatabaseError) as error:
+    except (
+        BackupError,
+        RequestError,
+        SettingsError,
+        UnavailableError,
+        UnfitDatabaseError,
+        UpError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -19,10 +19,11 @@ class ClusterSpec:
     pool: str
     renew_serial: str = ""  # the certificate that its agent has to renew now
     end_attempts: str = ""  # why its agent is to end all attempts and disconnect; "": it goes on
+    restored: bool = False  # not released since the database was restored (core.restores)
 
     @property
     def takes_work(self) -> bool:
-        return not (self.cordoned or self.draining)
+        return not (self.cordoned or self.draining or self.restored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

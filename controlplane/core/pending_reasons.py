@@ -76,6 +76,7 @@ class PoolMember:
     slots: int
     seen_at: datetime | None
     cloned: str = ""  # which agents have its identity, if it is not one alone
+    restored: bool = False  # not released since the database was restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,14 @@ def of_pool(pool: str, members: Sequence[PoolMember]) -> PendingReason | None:
             message=f"No cluster serves {name}; connect one, or move the queue to another pool.",
         )
     takers = [member for member in members if member.takes_work]
+    restored = [member for member in members if member.restored]
+    if not takers and restored:
+        return PendingReason(
+            reason=Reason.NO_CLUSTER,
+            message=f"The database was restored from a backup, and clusters of {name} lease no work "
+            f"until they are released ({_names(restored)}); an operator releases them with "
+            "`volary restored release`.",
+        )
     if not takers:
         return PendingReason(
             reason=Reason.NO_CLUSTER,

@@ -1,6 +1,6 @@
 """The schema's metadata, and the columns that many tables have."""
 
-from sqlalchemy import Column, DateTime, MetaData, Text
+from sqlalchemy import Boolean, Column, DateTime, MetaData, SmallInteger, Text
 
 metadata = MetaData(
     naming_convention={
@@ -23,3 +23,14 @@ def at(name: str, *, nullable: bool = False) -> "Column[object]":
 def text_column(name: str) -> "Column[str]":
     """Create a text column that is "" by default."""
     return Column(name, Text, nullable=False, server_default="")
+
+
+def failure() -> "list[Column[object]]":
+    """Return the columns of a Failure; all of them are NULL, or none is."""
+    return [
+        Column("error_code", Text),
+        Column("error_kind", SmallInteger),
+        Column("error_message", Text),
+        Column("error_recoverable", Boolean),
+        Column("error_uri", Text),
+    ]

@@ -170,6 +170,9 @@ clusters = Table(
     _at("cloned_at", nullable=True),
     _text("cloned"),
     _text("renew_serial"),  # the certificate that its agent has to renew now
+    # Set by a restore: it leases no work, and its leases do not expire, until it is released.
+    _at("restored_at", nullable=True),
+    _at("reconciled_at", nullable=True),  # when its agent reported its inventory after that
     _at("created_at"),
 )
 

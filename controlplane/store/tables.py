@@ -37,6 +37,7 @@ from controlplane.store import (
     identity_tables,
     login_tables,
     notification_tables,
+    restore_tables,
     schema_tables,
     scope_tables,
     trigger_tables,
@@ -55,6 +56,7 @@ _OTHER_MODULES = (
     identity_tables,
     login_tables,
     notification_tables,
+    restore_tables,
     schema_tables,
     scope_tables,
     trigger_tables,
@@ -63,17 +65,6 @@ _OTHER_MODULES = (
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
 """SQL for "has not ended", from the phase table."""
-
-
-def _failure() -> "list[Column[object]]":
-    """Return the columns of a Failure; all of them are NULL, or none is."""
-    return [
-        Column("error_code", Text),
-        Column("error_kind", SmallInteger),
-        Column("error_message", Text),
-        Column("error_recoverable", Boolean),
-        Column("error_uri", Text),
-    ]
 
 
 orgs = Table(
@@ -277,7 +268,7 @@ actions = Table(
     _at("due_at", nullable=True),  # when it times out (core.timeouts)
     _text("output_uri"),
     _text("report_uri"),
-    *_failure(),
+    *columns.failure(),
     _text("abort_reason"),
     _text("aborted_by"),
     Column("condition_type", LargeBinary),  # flyteidl2.core.LiteralType
@@ -331,7 +322,7 @@ attempts = Table(
     _at("ended_at", nullable=True),
     _text("reason"),
     _text("message"),
-    *_failure(),
+    *columns.failure(),
     _text("output_uri"),
     _text("report_uri"),
     _text("log_uri"),

@@ -17,8 +17,9 @@ from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.inventory import LeaseRecord, decide_inventory
+from controlplane.core.restores import FindingKind
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.dispatch import dispatches
+from controlplane.store.dispatch import dispatches, restores
 from controlplane.store.dispatch.claim import Claimed, claim
 from controlplane.store.dispatch.dispatches import Accepted
 from controlplane.store.dispatch.reports import apply_free_reports, apply_reports
@@ -35,7 +36,7 @@ from controlplane.usecases.agents.identities import (
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
-from shared.model.ids import AttemptId, Digest, LeaseId, OrgName
+from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId, OrgName
 from shared.model.link_messages import InventoryDecision
 from shared.model.reports import Acknowledgement, Report
 from shared.secrets.key_pairs import is_public_key
@@ -194,22 +195,41 @@ class AgentSessions:
 
         KEEP allows the agent to start the attempt, so its lease counts as accepted from this
         commit on and is no longer returned. Leases that the inventory lacks are marked missing.
+        After a restore, leases that are newer than the database's are taken over first, and what
+        was found is recorded; nothing is missing until the operator releases the cluster.
         """
         name = session.cluster.name
-        async with self._current(session) as (tx, _):
+        async with self._current(session) as (tx, spec):
+            now = self._clock.now()
+            adopted = await restores.adopt(tx, name, inventory, now) if spec.restored else ()
             # Lock all leases at once and in order, listed and missing: no deadlock, and no lease
             # changes between the decision and the commit.
             leases = await dispatches.lock_leases(tx, name)
-            await dispatches.accept(tx, name, inventory, self._clock.now())
+            await dispatches.accept(tx, name, inventory, now)
             # By lease id: an older lease of the same attempt does not prove the current one.
             known = {lease for _, lease in inventory}
             missing = [action for action, each in leases.items() if each.lease not in known]
-            await dispatches.note_missing(tx, name, missing)
+            decisions = decide_inventory(inventory, leases)
+            if spec.restored:
+                found = {
+                    FindingKind.ADOPTED: adopted,
+                    FindingKind.STOPPED: [
+                        (attempt, lease)
+                        for attempt, lease, decision in decisions
+                        if decision is InventoryDecision.FORGET
+                    ],
+                    FindingKind.MISSING: [
+                        (leases[action].attempt, leases[action].lease) for action in missing
+                    ],
+                }
+                await _record_restored(tx, name, found, now)
+            else:
+                await dispatches.note_missing(tx, name, missing)
         if missing:
             log.warning(
                 "leases missing from inventory", extra={"cluster": name, "count": len(missing)}
             )
-        return decide_inventory(inventory, leases)
+        return decisions
 
     async def hand_out(
         self, session: AgentSessionRef, most: int, scheduler: FairScheduler
@@ -324,3 +344,17 @@ class AgentSessions:
             if spec is None:
                 raise SupersededError
             yield tx, spec
+
+
+async def _record_restored(
+    tx: OrgTx,
+    cluster: ClusterName,
+    found: Mapping[FindingKind, Collection[tuple[AttemptId, LeaseId]]],
+    now: datetime,
+) -> None:
+    """Record what an agent's inventory says that the restored database did not know."""
+    for kind, leases in found.items():
+        await restores.record_findings(tx, cluster, kind, leases, now)
+    await restores.note_reconciled(tx, cluster, now)
+    counts = {kind.value: len(leases) for kind, leases in found.items()}
+    log.warning("inventory reconciled after a restore", extra={"cluster": cluster, **counts})

@@ -6,6 +6,7 @@ They run beside a control plane that serves (a backup), or before one does (a re
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -90,6 +91,13 @@ async def restore_backup(
             await copies.ensure_roles(connection)
         await asyncio.to_thread(copies.restore, programs, url, archive=path, manifest=manifest)
         return manifest
+
+
+async def mark_restored(url: str, taken_at: datetime) -> None:
+    """Mark the database at ``url``, its owner's address, as a copy of ``taken_at``; BackupError."""
+    async with snapshots.connected(url) as connection:
+        await snapshots.require_schema(connection)
+        await copies.mark(connection, taken_at, volary=version("volary"))
 
 
 async def _checked(path: Path) -> Manifest:

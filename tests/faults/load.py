@@ -70,7 +70,7 @@ class Load:
 
     async def run(self) -> None:
         """Send requests until cancelled; calls in flight are then abandoned."""
-        root = await self._begin()
+        root = await self.begin()
         async with asyncio.TaskGroup() as calls:
             calls.create_task(self._sleeps(calls, root), name="sleeps")
             calls.create_task(self._chores(calls, root), name="chores")
@@ -114,7 +114,7 @@ class Load:
             calls.create_task(self._make_victim(), name="victim")
 
     async def _make_victim(self) -> None:
-        root = await self._begin()
+        root = await self.begin()
         self.aborted.add(root.run.name)
         for number in range(2):
             action = self._chore(60_000, replaceable=bool(number))
@@ -122,7 +122,7 @@ class Load:
         await asyncio.sleep(self.chance.uniform(0, 3))
         await self._abort(root.run)
 
-    async def _begin(self) -> ActionIdentifier:
+    async def begin(self) -> ActionIdentifier:
         """Create a run whose root action sleeps until it is aborted."""
         action = _nap(3600)
         name = f"r{self.chance.getrandbits(48):x}"
@@ -163,6 +163,10 @@ class Load:
                     raise
             await asyncio.sleep(0.1)
         raise AssertionError("there are no replicas")
+
+    async def chore(self, root: ActionIdentifier, name: str, milliseconds: int) -> None:
+        """Enqueue a process that lasts so long, and that its cluster keeps while disconnected."""
+        await self._enqueue(root, name, self._chore(milliseconds, replaceable=False))
 
     def _chore(self, milliseconds: int, *, replaceable: bool) -> ActionRequest:
         return ActionRequest(

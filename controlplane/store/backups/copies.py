@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -91,7 +92,7 @@ def restore(programs: Programs, url: str, *, archive: Path, manifest: Manifest) 
             with suppress(BrokenPipeError):  # psql has ended, and says why
                 _pump(source, target)
                 _require_success("pg_restore", source.wait(), words)
-                _finish(target, f"\n{_counted_sql(manifest)}\n{restored_sql()}\n".encode())
+                _finish(target, f"\n{_counted_sql(manifest)}\n{_marked_sql(manifest)}\n".encode())
             _require_success("psql", target.wait(), words_of_psql)
         finally:
             for process in (target, source):
@@ -102,21 +103,45 @@ def restore(programs: Programs, url: str, *, archive: Path, manifest: Manifest) 
                         pipe.close()
 
 
-def restored_sql() -> str:
+async def mark(connection: Connection, taken_at: datetime, *, volary: str) -> None:
+    """Mark a database that was restored by other means; see ``restored_sql``."""
+    async with connection.transaction():
+        await connection.execute(restored_sql(taken_at, volary=volary, archive_sha256=""))
+
+
+def restored_sql(taken_at: datetime, *, volary: str, archive_sha256: str) -> str:
     """
-    Return statements after which no number that the copy has forgotten is given again.
+    Return statements that mark a database as a copy of ``taken_at``.
+
+    No number that the copy has forgotten is given again, and no cluster leases work until the
+    operator releases it.
 
     Epochs fence sessions of replicas and agents that have seen more than the copy; change numbers
     lead watchers past what they have seen. Numbers of runs that have ended change no more.
     """
     return f"""
 SET LOCAL search_path = public;
-UPDATE clusters SET epoch = epoch + {EPOCH_STEP}, connected = false, counted_at = NULL;
+UPDATE clusters
+SET epoch = epoch + {EPOCH_STEP}, connected = false, counted_at = NULL,
+    restored_at = now(), reconciled_at = NULL;
+DELETE FROM restore_findings;
+INSERT INTO restores (restored_at, taken_at, volary, archive_sha256)
+VALUES (clock_timestamp(), '{taken_at.isoformat()}', {_quote(volary)}, {_quote(archive_sha256)});
 UPDATE orgs SET deleted_cluster_epoch = deleted_cluster_epoch + {EPOCH_STEP};
 UPDATE runs r SET change = r.change + {CHANGE_STEP}
 WHERE EXISTS (SELECT FROM actions a
               WHERE a.org = r.org AND a.run_id = r.run_id AND {is_live("a.phase")});
 """
+
+
+def _marked_sql(manifest: Manifest) -> str:
+    return restored_sql(
+        manifest.taken_at, volary=manifest.volary, archive_sha256=manifest.archive_sha256
+    )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _counted_sql(manifest: Manifest) -> str:

@@ -90,20 +90,34 @@ async def exported(connection: Connection) -> AsyncIterator[str]:
 async def read_contents(connection: Connection) -> Contents:
     """Count the rows of every table and find what they need; within ``exported``."""
     await connection.execute("SET LOCAL row_security = off")  # an error, rather than a part
-    try:
-        schema = await connection.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError as error:
-        raise BackupError(
-            "the database has no schema of Volary; check VOLARY_OWNER_DATABASE_URL"
-        ) from error
+    schema = await _read_schema(connection)
     return Contents(
         taken_at=await connection.fetchval("SELECT now()"),
-        schema=str(schema),
+        schema=schema,
         rows=await count_rows(connection),
         buckets=[row["base"] for row in await connection.fetch(_BUCKETS)],
         keyrings=[row["keyring"] for row in await connection.fetch(_KEYRINGS)],
         sealing_key=bool(await connection.fetchval(_SEALED)),
     )
+
+
+async def require_schema(connection: Connection) -> None:
+    """Raise BackupError unless the database has the schema of this release."""
+    found, own = await _read_schema(connection), newest_schema()
+    if found != own:
+        raise BackupError(
+            f"the database has schema revision {found}, and this release {own}; use the release that"
+            " served from it, or run `volary controlplane migrate`"
+        )
+
+
+async def _read_schema(connection: Connection) -> str:
+    try:
+        return str(await connection.fetchval("SELECT version_num FROM public.alembic_version"))
+    except asyncpg.UndefinedTableError as error:
+        raise BackupError(
+            "the database has no schema of Volary; check VOLARY_OWNER_DATABASE_URL"
+        ) from error
 
 
 async def count_rows(connection: Connection) -> Mapping[str, int]:

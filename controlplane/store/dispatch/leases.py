@@ -39,14 +39,15 @@ SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE
 """)
 
 # The leases of cluster ``c`` that may have expired: the accepted ones if it sends no heartbeats,
-# and those that its connected agent does not know.
+# and those that its connected agent does not know. None after a restore (store.dispatch.restores).
 _UNAVAILABLE = """
 d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL AND d.accepted_at IS NOT NULL
-AND k.served - c.seen_served > :reassign_after
+AND k.served - c.seen_served > :reassign_after AND c.restored_at IS NULL
 """
 _MISSING = """
 d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
 AND d.lease_id IS NOT NULL AND c.connected AND k.served - d.missing_since > :reassign_after
+AND c.restored_at IS NULL
 """
 
 # Listed by cluster: leases that cannot be expired stay, and behind a limit of rows they would

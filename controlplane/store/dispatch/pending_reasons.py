@@ -31,8 +31,9 @@ MOST_OF_PLACE = 2_000
 _ORGS = statement("SELECT org FROM orgs WHERE erased_at IS NULL")
 
 _MEMBERS = """
-SELECT org, cluster, pool, connected, NOT cordoned AND draining_since IS NULL AS takes_work,
-       slots, seen_at, cloned
+SELECT org, cluster, pool, connected,
+       NOT cordoned AND draining_since IS NULL AND restored_at IS NULL AS takes_work,
+       slots, seen_at, cloned, restored_at IS NOT NULL AS restored
 FROM clusters
 """
 
@@ -237,6 +238,7 @@ def _use(org: OrgName, found: Sequence[_Rows]) -> OrgUse:
                 slots=row.slots,
                 seen_at=row.seen_at,
                 cloned=row.cloned,
+                restored=row.restored,
             )
             for row in members
         ],

@@ -56,7 +56,7 @@ RETURNING c.epoch, b.seen_at AS seen_before
 # of a new session.
 _SPEC = statement(f"""
 SELECT c.cordoned, c.draining_since, c.wanted_version, c.pool, c.renew_serial,
-       {not_deleted("c.org")} AS org_stays
+       {not_deleted("c.org")} AS org_stays, c.restored_at IS NOT NULL AS restored
 FROM clusters c
 WHERE c.org = :org AND c.cluster = :cluster AND c.epoch = :epoch FOR SHARE OF c
 """)
@@ -67,7 +67,7 @@ SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected 
     held = :held, running = :running, slots = :slots, counted_at = :counted_at
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 RETURNING cordoned, draining_since, wanted_version, pool, renew_serial,
-          {not_deleted("clusters.org")} AS org_stays
+          {not_deleted("clusters.org")} AS org_stays, restored_at IS NOT NULL AS restored
 """)
 
 # Skips locked rows, so that one busy cluster does not delay the heartbeats of the others.
@@ -83,7 +83,8 @@ SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected 
     held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
 FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
 RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool,
-          c.renew_serial, {not_deleted("c.org")} AS org_stays
+          c.renew_serial, {not_deleted("c.org")} AS org_stays,
+          c.restored_at IS NOT NULL AS restored
 """)
 
 _CREATE = statement("""
@@ -320,4 +321,5 @@ def _parse_spec(row: Row[tuple[object, ...]]) -> ClusterSpec:
         pool=row.pool,
         renew_serial=row.renew_serial,
         end_attempts="" if row.org_stays else ABORT_REASON,
+        restored=row.restored,
     )

@@ -70,14 +70,15 @@ async def test_backup_is_restored_with_every_row_and_both_roles(
     await store.create(make_new_run("later"))  # the copy does not have it
 
     assert await restore(empty_database, tmp_path / "copy") == manifest
-    assert await count_rows(empty_database) == manifest.rows
-    assert manifest.rows["runs"] == 3
+    expected = {**manifest.rows, "restores": 1}  # it says that it is a copy
+    assert await count_rows(empty_database) == expected
+    assert expected["runs"] == 3
     addresses = Addresses(
         orgs=empty_database.url, fleet=empty_database.url, direct=empty_database.url
     )
     assert await find_problems(addresses) == []
     await asyncio.to_thread(migrations.upgrade, empty_database.owner_url)  # nothing is left to do
-    assert await count_rows(empty_database) == manifest.rows
+    assert await count_rows(empty_database) == expected
 
 
 async def test_backup_shows_one_moment_while_rows_are_written(
@@ -208,6 +209,38 @@ async def test_backup_replaces_no_file_and_leaves_no_part_of_one(
     with pytest.raises(BackupError, match="the database has no schema of Volary"):
         await take(empty_database, tmp_path / "empty")
     assert os.listdir(tmp_path) == ["copy"]  # noqa: PTH208
+
+
+async def test_database_that_recovery_restored_is_marked_by_command(
+    store: Store, test_database: DatabaseForTest, empty_database: DatabaseForTest
+) -> None:
+    await store.create(make_new_run())
+    mark = ("restored", "mark", "--taken-at", "2026-11-29T18:00:00Z", "--database-url")
+    ran = await volary(*mark, test_database.owner_url)
+    assert ran.output == "The database is marked as a copy of 2026-11-29T18:00:00+00:00.\n"
+    assert await fetch(test_database, "SELECT epoch FROM clusters") == EPOCH_STEP
+    assert await fetch(test_database, "SELECT restored_at IS NOT NULL FROM clusters") is True
+    refused = await volary(*mark, empty_database.owner_url)
+    assert "the database has no schema of Volary" in refused.output
+
+
+async def test_released_cluster_takes_work_that_a_restored_one_does_not(
+    store: Store, test_database: DatabaseForTest
+) -> None:
+    await store.create(make_new_run())
+    await fetch(test_database, "UPDATE clusters SET restored_at = now() RETURNING 1")
+    of = ("--org", "acme", "--database-url", test_database.url)
+    shown = await volary("restored", "show", *of)
+    assert shown.output.splitlines()[0].endswith("0 leases, its agent has not reported yet")
+    refused = await volary("restored", "release", "--rerun", *of)
+    assert "start them, or name each with --without" in refused.output
+    missing = await volary("restored", "release", *of, VOLARY_BLOB_BASE="")
+    assert "set VOLARY_BLOB_BASE" in missing.output
+    odd = await volary("restored", "release", *of, VOLARY_BLOB_BASE="ftp://x")
+    assert "give file:///directory or s3://bucket/prefix" in odd.output
+    released = await volary("restored", "release", "--rerun", "--without", "c1", *of)
+    assert "Released: c1." in released.output
+    assert "Every cluster may lease work." in (await volary("restored", "show", *of)).output
 
 
 async def test_commands_back_up_to_a_bucket_check_and_restore(

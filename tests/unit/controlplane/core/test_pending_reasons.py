@@ -19,6 +19,9 @@ from controlplane.core.queues import Queue
 from controlplane.core.reason_codes import Reason
 from tests.factories import NOW, ORG
 
+RESTORED = PoolMember(
+    cluster="c1", pool="", connected=True, takes_work=False, slots=1, seen_at=None, restored=True
+)
 READY = PoolMember(cluster="c1", pool="", connected=True, takes_work=True, slots=1, seen_at=NOW)
 FULL = replace(READY, cluster="c2", slots=0)
 AWAY = replace(READY, cluster="c3", connected=False)
@@ -109,3 +112,10 @@ def test_pool_without_connected_clusters_names_clones_of_at_most_five() -> None:
     assert found is not None
     assert found.message.count(CLONES) == 5
     assert "cluster c0 (" not in found.message
+
+
+def test_pool_after_a_restore_says_how_its_clusters_are_released() -> None:
+    found = of_pool("", [RESTORED])
+    assert found is not None
+    assert "restored from a backup" in found.message
+    assert "`volary restored release`" in found.message
