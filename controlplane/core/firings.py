@@ -42,6 +42,7 @@ class FiringReason(StrEnum):
     SUPERSEDED = "superseded"  # skipped: a later instant was due, whose run replaces others
     REFUSED = "refused"  # skipped: no run could be created
     TOO_LATE = "too_late"  # skipped: too many instants were due at once
+    RESTORED = "restored"  # skipped: before a restore it may have started a run, now forgotten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from controlplane.store.dispatch.firings import (
     save_progress,
     wake,
 )
+from controlplane.store.dispatch.restores import find_last_restore
 from controlplane.store.resources.run_batches import TriggeredRun, create_triggered_runs
 from controlplane.store.resources.runs import Created
 from controlplane.store.resources.scoped_settings import list_records_of
@@ -94,6 +95,9 @@ class TriggerScheduler:
         self._build = build
         self._every = every
         self._next: datetime | None = None
+        self._restore: tuple[datetime, datetime] | None = (
+            None  # moment of the backup, of the restore
+        )
 
     async def run(self) -> None:
         wakeup = Wakeup()
@@ -121,6 +125,7 @@ class TriggerScheduler:
         now = self._clock.now()
         async with self._database.for_fleet("list orgs with due triggers") as fleet:
             orgs = await list_due_orgs(fleet, now)
+            self._restore = await find_last_restore(fleet) if orgs else None
         while orgs:
             more: list[OrgName] = []
             for org in orgs:
@@ -208,6 +213,9 @@ class TriggerScheduler:
     ) -> "_Fired":
         """Build the run of a due trigger, or decide what follows if that is impossible."""
         fired = _Fired(due, now)
+        if self._restore is not None and self._restore[0] < due.fire_at <= self._restore[1]:
+            fired.forget(self._restore[1], now)
+            return fired
         try:
             if due.task_spec is None:
                 fired.refuse(f"version {due.row.task_version} of the task is not deployed", now)
@@ -271,6 +279,15 @@ class _Fired:
     def refuse(self, why: str, now: datetime, reason: FiringReason = FiringReason.REFUSED) -> None:
         row, instant = self.due.row, self.due.fire_at
         self._skipped(rules.skip(row, instant, now, error=why), now, reason)
+
+    def forget(self, restored_at: datetime, now: datetime) -> None:
+        """Skip the instants before a restore: the database that was lost may have started theirs."""
+        row, instant = self.due.row, self.due.fire_at
+        error = (
+            "the database was restored from a backup; this instant may have started a run before"
+        )
+        after = rules.skip(row, instant, min(now, restored_at), error=error)
+        self._skipped(after, now, FiringReason.RESTORED)
 
     def _skipped(self, after: TriggerRow, now: datetime, reason: FiringReason) -> None:
         row = self.due.row

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
+import asyncpg
 import pytest
 from flyteidl2.dataproxy.dataproxy_service_pb2 import UploadInputsRequest
 from flyteidl2.settings.settings_definition_pb2 import Settings, SettingsKey, SettingState
@@ -37,6 +38,7 @@ from tests.integration.api.triggers import (
     of_task,
     trigger_name,
 )
+from tests.integration.loops.firing_history import firings
 from tests.integration.loops.scheduling import (
     MINUTE,
     SetClock,
@@ -174,6 +176,28 @@ async def test_instants_of_an_outage_each_start_a_run_of_their_own(
 
     expected = {("env.main", "nightly", first + k * MINUTE): 1 for k in range(7)}
     assert await instants(api) == expected
+
+
+async def test_instants_between_a_backup_and_its_restore_start_nothing_and_are_listed(
+    api: ApiUnderTest, clock: SetClock, owner_database_url: str
+) -> None:
+    """The lost database may have started their runs; the later ones start."""
+    await api.tasks.deploy_task(deploy_scheduled(of_task()))
+    first = await first_instant(api)
+    connection = await asyncpg.connect(owner_database_url)
+    await connection.execute(
+        "INSERT INTO restores (restored_at, taken_at) VALUES ($1, $2)",
+        first + 3 * MINUTE + timedelta(seconds=30),
+        first + timedelta(seconds=30),
+    )
+    await connection.close()
+    clock.time = first + 5 * MINUTE
+
+    assert await make(api, clock).run_once() == 3
+    expected = {("env.main", "nightly", first + k * MINUTE): 1 for k in (0, 4, 5)}
+    assert await instants(api) == expected
+    skipped = [each for each in await firings(api) if each.outcome == "skipped"]
+    assert [(each.reason, each.instants) for each in skipped] == [("restored", 3)]
 
 
 async def test_instants_past_the_limit_of_an_outage_are_skipped_and_counted(
