@@ -11,9 +11,10 @@ from controlplane.cli.user_errors import user_errors
 
 if TYPE_CHECKING:
     from controlplane.core.backups import Manifest
-    from shared.blobs.options import S3Options
+    from shared.blobs.options import StoreOptions
+    from shared.blobs.store import BlobStore
 
-_URL = click.option(
+database_url = click.option(
     "--database-url",
     default="",
     help="Address of the database's owner.  [default: VOLARY_OWNER_DATABASE_URL]",
@@ -27,7 +28,7 @@ _DATA_DIR = click.option(
 
 @click.command()
 @click.argument("location")
-@_URL
+@database_url
 @_DATA_DIR
 def backup(location: str, database_url: str, data_dir: Path | None) -> None:
     """
@@ -49,7 +50,7 @@ def backup(location: str, database_url: str, data_dir: Path | None) -> None:
 @click.command()
 @click.argument("location")
 @click.option("--check", is_flag=True, help="Only read and verify it; touches no database.")
-@_URL
+@database_url
 def restore(location: str, *, check: bool, database_url: str) -> None:
     """
     Fill an empty database from a backup, all or nothing.
@@ -74,14 +75,11 @@ def restore(location: str, *, check: bool, database_url: str) -> None:
     click.echo(f"{location} is whole." if check else f"Restored from {location}.")
 
 
-def _run(work: "Callable[[S3Options], Awaitable[Manifest]]") -> "Manifest":
+def _run(work: "Callable[[StoreOptions], Awaitable[Manifest]]") -> "Manifest":
     import asyncio  # noqa: PLC0415
 
-    from shared.blobs.options import S3Options  # noqa: PLC0415
-    from shared.kit.settings import read  # noqa: PLC0415
-
     async def run() -> "Manifest":
-        return await work(read(S3Options, os.environ))
+        return await work(store_options())
 
     return asyncio.run(run())
 
@@ -95,6 +93,40 @@ def owner_url(database_url: str, data_dir: Path | None) -> str:
         return owner_url_of(data_dir)
     given = {"VOLARY_OWNER_DATABASE_URL": database_url} if database_url else os.environ
     return owner_database_url(given)
+
+
+def open_blobs(why: str) -> "BlobStore":
+    """Open the store of VOLARY_BLOB_BASE; a ClickException says why it is needed, or is unfit."""
+    from shared.blobs.options import BASE  # noqa: PLC0415
+    from shared.blobs.store import open_store  # noqa: PLC0415
+
+    base = os.environ.get("VOLARY_BLOB_BASE", "")
+    if not base:
+        raise click.ClickException(f"set VOLARY_BLOB_BASE {why}")
+    with user_errors():
+        try:
+            return open_store(BASE.parse(base), store_options())
+        except ValueError as error:
+            raise click.ClickException(
+                f"VOLARY_BLOB_BASE is {base!r}; give {BASE.accepts}"
+            ) from error
+
+
+def store_options() -> "StoreOptions":
+    """Return the options of object stores that the environment has."""
+    from shared.blobs.options import (  # noqa: PLC0415
+        AzureOptions,
+        GcsOptions,
+        S3Options,
+        StoreOptions,
+    )
+    from shared.kit.settings import read  # noqa: PLC0415
+
+    return StoreOptions(
+        s3=read(S3Options, os.environ),
+        gcs=read(GcsOptions, os.environ),
+        azure=read(AzureOptions, os.environ),
+    )
 
 
 def _bundled(name: str) -> str | None:

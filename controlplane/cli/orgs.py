@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import click
 
+from controlplane.cli.backups import database_url, open_blobs, owner_url, store_options
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
 from controlplane.cli.operations import CommandContext, with_context
 from controlplane.cli.tables import render_fields
+from controlplane.cli.user_errors import user_errors
 from controlplane.client.calls import Message
 from controlplane.client.errors import ClientError
 
@@ -128,6 +130,42 @@ def restore(context: CommandContext) -> None:
         context.answer({"org": found.name}, [f"Org {found.name} is restored."])
 
     operators.run(context, work)
+
+
+@org.command()
+@click.argument("location")
+@click.option("--org", "name", required=True, help="The org to export.")
+@click.option(
+    "--rows-only", is_flag=True, help="Do not list the org's objects in VOLARY_BLOB_BASE."
+)
+@database_url
+def export(location: str, *, name: str, rows_only: bool, database_url: str) -> None:
+    """
+    Write all that an org has to LOCATION, a path or s3://bucket/name; for the operator.
+
+    JSON lines: each row of its tables, then each of its objects by name and size. Secrets and
+    credentials are left out, but for their names. Nothing of another org is read.
+    """
+    import asyncio  # noqa: PLC0415
+
+    from controlplane.usecases.org_exports import export_org  # noqa: PLC0415
+    from shared.model.ids import OrgName  # noqa: PLC0415
+
+    blobs = None if rows_only else open_blobs("to list its objects; or give --rows-only")
+    with user_errors():
+        made = asyncio.run(
+            export_org(
+                owner_url(database_url, None),
+                OrgName(name),
+                location,
+                options=store_options(),
+                blobs=blobs,
+            )
+        )
+    click.echo(
+        f"Exported org {name} to {location}: {made.rows} rows, {made.blobs} objects of "
+        f"{made.blob_bytes} bytes."
+    )
 
 
 def _show(platform: Platform, answer: Message) -> None:

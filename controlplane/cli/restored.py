@@ -1,12 +1,14 @@
 """Commands after a restore: what was found of running work, and letting clusters work again."""
 
-import os
 from collections.abc import Sequence
 
 import click
 
+from controlplane.cli.backups import database_url, open_blobs, owner_url
 from controlplane.cli.operations import CommandContext, with_context
 from controlplane.cli.user_errors import user_errors
+
+_WHY = "to take the results in the bucket; or give --rerun, to run again what has ended since the backup"
 
 
 @click.group()
@@ -66,28 +68,10 @@ def release(context: CommandContext, *, without: Sequence[str], rerun: bool) -> 
     run again.
     """
     from controlplane.cli import operators  # noqa: PLC0415
-    from controlplane.settings import BLOB_BASE  # noqa: PLC0415
     from controlplane.usecases.restores import Restores  # noqa: PLC0415
-    from shared.blobs.options import S3Options  # noqa: PLC0415
-    from shared.blobs.store import open_store  # noqa: PLC0415
-    from shared.kit.settings import read  # noqa: PLC0415
     from shared.model.ids import ClusterName  # noqa: PLC0415
 
-    base = os.environ.get("VOLARY_BLOB_BASE", "")
-    if not rerun and not base:
-        raise click.ClickException(
-            "set VOLARY_BLOB_BASE, to take the results in the bucket; or give --rerun, to run again"
-            " what has ended since the backup"
-        )
-    with user_errors():
-        try:
-            blobs = (
-                None if rerun else open_store(BLOB_BASE.parse(base), read(S3Options, os.environ))
-            )
-        except ValueError as error:
-            raise click.ClickException(
-                f"VOLARY_BLOB_BASE is {base!r}; give {BLOB_BASE.accepts}"
-            ) from error
+    blobs = None if rerun else open_blobs(_WHY)
 
     async def work(operator: operators.Operator) -> None:
         restores = Restores(operator.database, operator.clock, blobs)
@@ -110,11 +94,7 @@ def release(context: CommandContext, *, without: Sequence[str], rerun: bool) -> 
     required=True,
     help="The moment that the database shows, in UTC.",
 )
-@click.option(
-    "--database-url",
-    default="",
-    help="Address of the database's owner.  [default: VOLARY_OWNER_DATABASE_URL]",
-)
+@database_url
 def mark(taken_at: "object", database_url: str) -> None:
     """
     Mark a database that something else than `volary restore` has restored to an earlier moment.
@@ -125,7 +105,6 @@ def mark(taken_at: "object", database_url: str) -> None:
     import asyncio  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from controlplane.cli.backups import owner_url  # noqa: PLC0415
     from controlplane.usecases.backups import mark_restored  # noqa: PLC0415
 
     if not isinstance(taken_at, datetime):

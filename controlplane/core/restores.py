@@ -1,4 +1,4 @@
-"""What became of work that a restored database has forgotten, or remembers and nobody has. PURE."""
+"""Findings after a restore: attempts that the database has forgotten, or that no agent has. PURE."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.model.ids import ActionKey, AttemptId, ClusterName, LeaseId
 
 
 class FindingKind(StrEnum):
-    """What was found of an attempt when its agent reported its inventory after a restore."""
+    """Kinds of findings about attempts, when an agent reports its inventory after a restore."""
 
     UNKNOWN = "unknown"  # read from a row that a later release wrote
     ADOPTED = "adopted"  # leased after the backup: its lease was taken over, and its result will be
@@ -20,7 +20,7 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found of one attempt."""
+    """Finding about one attempt."""
 
     kind: FindingKind
     attempt: AttemptId

@@ -117,8 +117,7 @@ specs = Table(
     Column("max_runtime", Interval, nullable=False, server_default="0"),
     Column("queued_timeout", Interval, nullable=False, server_default="0"),
     Column("deadline", Interval, nullable=False, server_default="0"),
-    # Its attempts on a disconnected cluster may be leased elsewhere, once that cluster has
-    # had time to stop them; otherwise they keep their lease, however long.
+    # Its attempts on a disconnected cluster may be leased elsewhere, once stopped; others never.
     Column("replaceable", Boolean, nullable=False, server_default="false"),
     # Outputs of its attempts may declare artifacts.
     Column("produces_artifacts", Boolean, nullable=False, server_default="false"),

@@ -20,7 +20,7 @@ from controlplane.core.backups import (
     render_trailer,
 )
 from shared.blobs.errors import BlobStoreError
-from shared.blobs.options import S3Options
+from shared.blobs.options import AnyOptions
 from shared.blobs.store import CHUNK_BYTES, BlobStore, open_store
 
 
@@ -63,7 +63,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 @asynccontextmanager
-async def writing(location: str, options: S3Options) -> AsyncIterator[Path]:
+async def writing(location: str, options: AnyOptions) -> AsyncIterator[Path]:
     """Give a path to write to; what is there at the end of the block becomes the backup."""
     found = _parse(location, options)
     if isinstance(found, Path):
@@ -85,7 +85,7 @@ async def writing(location: str, options: S3Options) -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def reading(location: str, options: S3Options) -> AsyncIterator[Path]:
+async def reading(location: str, options: AnyOptions) -> AsyncIterator[Path]:
     """Give the path of a backup for the length of a block; BackupError if it is missing."""
     found = _parse(location, options)
     if isinstance(found, Path):
@@ -118,7 +118,7 @@ def _draft_beside(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _parse(location: str, options: S3Options) -> Path | tuple[BlobStore, str]:
+def _parse(location: str, options: AnyOptions) -> Path | tuple[BlobStore, str]:
     if "://" not in location:
         return Path(location).expanduser().absolute()
     if location.startswith("file:///"):

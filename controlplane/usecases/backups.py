@@ -25,7 +25,7 @@ from controlplane.usecases.backup_files import (
     reading,
     writing,
 )
-from shared.blobs.options import S3Options
+from shared.blobs.options import AnyOptions
 
 COMPRESSION = 1
 """Level of gzip: more costs several times the CPU for a tenth of the size."""
@@ -34,7 +34,9 @@ Bundled = Callable[[str], str | None]
 """Returns the path of a Postgres program that is installed with Volary; None if it is not."""
 
 
-async def take_backup(url: str, location: str, *, options: S3Options, bundled: Bundled) -> Manifest:
+async def take_backup(
+    url: str, location: str, *, options: AnyOptions, bundled: Bundled
+) -> Manifest:
     """
     Copy the database at ``url``, its owner's address, as it is at one moment; BackupError.
 
@@ -71,14 +73,14 @@ async def take_backup(url: str, location: str, *, options: S3Options, bundled: B
         return manifest
 
 
-async def check_backup(location: str, *, options: S3Options) -> Manifest:
+async def check_backup(location: str, *, options: AnyOptions) -> Manifest:
     """Read a whole backup and compare it with its manifest; BackupError. Touches no database."""
     async with reading(location, options) as path:
         return await _checked(path)
 
 
 async def restore_backup(
-    url: str, location: str, *, options: S3Options, bundled: Bundled
+    url: str, location: str, *, options: AnyOptions, bundled: Bundled
 ) -> Manifest:
     """Fill the empty database at ``url``, its owner's address, all or nothing; BackupError."""
     async with reading(location, options) as path:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 MOST_FINDINGS = 10_000
 _PAGE = 500
 _FIRST = ActionId(UUID(int=0))
-_NOBODY = ClusterName("restored")
+_NO_CLUSTER = ClusterName("restored")
 """The cluster of attempts that ended where the copy does not know; the name of none."""
 
 
@@ -110,7 +110,7 @@ class Restores:
     async def _finish(self, org: OrgName, live: LiveDispatch, number: int) -> None:
         """Report an attempt as succeeded in place of the agent, which has forgotten it."""
         attempt = AttemptId(live.attempt.action, number)
-        cluster = live.cluster or _NOBODY
+        cluster = live.cluster or _NO_CLUSTER
         now = self._clock.now()
         async with self._database.for_org(org) as tx:
             lease = live.lease

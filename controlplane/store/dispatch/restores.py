@@ -1,5 +1,5 @@
 """
-Takes over leases that a restored database has forgotten, and settles what nobody has any more.
+Takes over leases that a restored database has forgotten, and lists actions that no agent has.
 
 While ``clusters.restored_at`` is set a cluster leases no work and its leases do not expire: agents
 first say what they hold. An agent's word about a lease that is newer than the database's is taken:

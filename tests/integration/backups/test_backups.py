@@ -237,7 +237,7 @@ async def test_released_cluster_takes_work_that_a_restored_one_does_not(
     missing = await volary("restored", "release", *of, VOLARY_BLOB_BASE="")
     assert "set VOLARY_BLOB_BASE" in missing.output
     odd = await volary("restored", "release", *of, VOLARY_BLOB_BASE="ftp://x")
-    assert "give file:///directory or s3://bucket/prefix" in odd.output
+    assert "give file:///directory, s3://bucket/prefix" in odd.output
     released = await volary("restored", "release", "--rerun", "--without", "c1", *of)
     assert "Released: c1." in released.output
     assert "Every cluster may lease work." in (await volary("restored", "show", *of)).output
