@@ -20,8 +20,7 @@ from controlplane.api.convert.actions import render_action, render_similar
 from controlplane.api.trees import ActionTree, Shown, TreeAction
 from controlplane.core.actions import ActionRow, SimilarActions, SnapshotPart
 from controlplane.core.profiles import Profile
-from shared.model.ids import ActionName, OrgName, RunId
-from shared.model.phases import Phase
+from shared.model.ids import OrgName, RunId
 
 MOST_KEPT = 200_000
 """Actions of runs that have no watcher now: about a third of a kilobyte of memory for each."""
@@ -88,12 +87,10 @@ class RenderedRun:
         if known is not None and known.change >= row.change:
             return known
         enriched = EnrichedAction(action=render_action(row, self._profiles), meets_filter=True)
-        action = _rendered(
-            row,
-            row.key.name,
-            row.phase,
-            row.change,
-            WatchActionsResponse(enriched_actions=[enriched]).SerializeToString(),
+        body = WatchActionsResponse(enriched_actions=[enriched]).SerializeToString()
+        info = row.info
+        action = RenderedAction(
+            row.key.name, row.parent, row.phase, info.short_name, info.name, row.change, body
         )
         self.tree.take([action])
         return action
@@ -101,20 +98,18 @@ class RenderedRun:
     def _take_similar(self, similar: SimilarActions) -> None:
         known = self.tree.actions.get
         responses = render_similar(similar, self._profiles)
-        self.tree.take(
-            _rendered(similar.example, name, phase, change, response.SerializeToString())
+        row = similar.example
+        parent, short_name, task_name = row.parent, row.info.short_name, row.info.name
+        taken = [
+            RenderedAction(
+                name, parent, phase, short_name, task_name, change, response.SerializeToString()
+            )
             for name, phase, change, response in zip(
                 similar.names, similar.phases, similar.changes, responses, strict=True
             )
             if (before := known(name)) is None or before.change < change
-        )
-
-
-def _rendered(
-    row: ActionRow, name: ActionName, phase: Phase, change: int, body: bytes
-) -> RenderedAction:
-    """Make an action that differs from the row's in these."""
-    return RenderedAction(name, row.parent, phase, row.info.short_name, row.info.name, change, body)
+        ]
+        self.tree.take_siblings(parent, taken)
 
 
 class RenderedRuns:

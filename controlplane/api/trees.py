@@ -79,6 +79,23 @@ class ActionTree(Generic[A]):
         for action in actions:
             self._take(action)
 
+    def take_siblings(self, parent: ActionName | None, actions: Sequence[A]) -> None:
+        """
+        Apply a part of a snapshot in which all actions have this parent.
+
+        They are counted together if all are new and nothing is below them, as is usual.
+        """
+        known, below = self.actions, self._phases
+        if self._meets is not None or any(
+            each.name in known or each.name in below for each in actions
+        ):
+            self.take(actions)
+            return
+        known.update({each.name: each for each in actions})
+        phases = Counter([each.phase for each in actions])
+        for above in self._ancestors(parent):
+            below.setdefault(above, Counter()).update(phases)
+
     def all_shown(self) -> Iterator[Shown[A]]:
         """
         Yield every action to show, made as it is read: a large tree is never whole.
@@ -137,7 +154,9 @@ class ActionTree(Generic[A]):
         return int(self._meets is not None and self._meets(action))
 
     def _above(self, action: A) -> Iterable[ActionName]:
-        name = action.parent
+        return self._ancestors(action.parent)
+
+    def _ancestors(self, name: ActionName | None) -> Iterable[ActionName]:
         while name is not None:
             yield name
             parent = self.actions.get(name)

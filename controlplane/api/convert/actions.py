@@ -48,7 +48,7 @@ from controlplane.core.actions import (
     RunTrigger,
     SimilarActions,
 )
-from controlplane.core.caching import CacheSource, status_of_attempt
+from controlplane.core.caching import CacheSource, CacheStatus, status_of_attempt
 from controlplane.core.profiles import NO_PROFILES, Profiles
 from controlplane.core.relations import Relation
 from controlplane.core.triggers import TriggerKey
@@ -86,13 +86,15 @@ def render_similar(similar: SimilarActions, profiles: Profiles) -> Iterator[Watc
     Yield a response for each of these actions, with this one alone.
 
     It is the same message each time, so serialise it before the next: a message that is made new
-    for each costs five times as much.
+    for each costs five times as much, and one of which only what differs is set, half as much again.
     """
     response = WatchActionsResponse()
     enriched = response.enriched_actions.add(meets_filter=True)
     enriched.action.CopyFrom(render_action(similar.example, profiles))
     key, metadata, status = enriched.action.id, enriched.action.metadata, enriched.action.status
     is_recovered = metadata.HasField("recovered_from")
+    status.Clear()
+    before: tuple[Phase | None, int, CacheStatus | None] = (None, 0, None)
     for name, phase, attempts, cache_status, created, started, ended in zip(
         similar.names,
         similar.phases,
@@ -106,10 +108,11 @@ def render_similar(similar: SimilarActions, profiles: Profiles) -> Iterator[Watc
         key.name = name
         if is_recovered:
             metadata.recovered_from.name = name
-        status.Clear()
-        status.phase = phase.value
-        status.attempts = max(attempts, 1)
-        status.cache_status = cache_status.value
+        if before != (phase, attempts, cache_status):
+            before = (phase, attempts, cache_status)
+            status.phase = phase.value
+            status.attempts = max(attempts, 1)
+            status.cache_status = cache_status.value
         _set_times(status, created, started, ended)
         yield response
 
@@ -253,11 +256,14 @@ def _render_status(row: ActionRow) -> ActionStatus:
 
 
 def _set_times(status: ActionStatus, created: int, started: int | None, ended: int | None) -> None:
-    """Set the times of a status that has none, from microseconds since 1970."""
+    """Set the times of a status, in place of those that it has, from microseconds since 1970."""
     # A trace is enqueued after it began, so its own start time counts.
     began = created if started is None or created < started else started
     set_microseconds(status.start_time, began)
-    if ended is not None:
+    if ended is None:
+        status.ClearField("end_time")
+        status.ClearField("duration_ms")
+    else:
         set_microseconds(status.end_time, ended)
         status.duration_ms = max(0, round((ended - began) / 1000))
 

@@ -150,3 +150,29 @@ def test_snapshot_taken_in_parts_shows_the_same_as_one_that_is_applied_at_once()
         assert {each.action.name: each for each in parts.all_shown()} == at_once
         change = [row("d", "b", Phase.FAILED)]
         assert list(parts.apply(change)) == list(whole.apply(change))
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(list(Phase))), max_size=30))
+def test_siblings_that_are_taken_together_show_the_same_as_one_by_one(
+    drawn: list[tuple[int, Phase]],
+) -> None:
+    """Of a tree of depth three: children may come before their parent, and twice."""
+    parents = [None, "n0", "n0", "n0", "n1", "n1", "n2", "n4", "n4"]
+    together: ActionTree[TreeAction] = ActionTree(None)
+    one_by_one: ActionTree[TreeAction] = ActionTree(None)
+    for number, phase in drawn:
+        siblings = {
+            f"n{each}": row(f"n{each}", parents[each], phase)
+            for each in range(number, len(parents))
+            if parents[each] == parents[number]
+        }
+        together.take_siblings(
+            None if parents[number] is None else ActionName(f"{parents[number]}"),
+            list(siblings.values()),
+        )
+        one_by_one.take(siblings.values())
+
+    def shown(tree: ActionTree[TreeAction]) -> dict[str, object]:
+        return {each.action.name: (each.action.phase, each.below) for each in tree.all_shown()}
+
+    assert shown(together) == shown(one_by_one)
