@@ -90,6 +90,7 @@ export const PAGES: readonly Page[] = [
     "settings:read",
     () => import("./pages/org-settings"),
   ),
+  admin("usage", "Usage", "usage", "usage:read", () => import("./pages/usage")),
   admin("retention", "Retention", "clock", "org:read", () => import("./pages/retention")),
   admin("audit", "Audit", "audit", "audit:read", () => import("./pages/audit")),
   { path: "/v2/me", title: "Me", load: () => import("./pages/me") },

@@ -3,6 +3,7 @@ const PATHS: Record<string, string> = {
   home: "M2.5 7.5 8 3l5.5 4.5V13h-4V9.5h-3V13h-4z",
   runs: "M4.5 3.5v9l8-4.5z",
   tasks: "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
+  usage: "M3 13V9M6.500 13V5M10 13V7.500M13.500 13V3",
   clock: "M5 2.500h6M5 13.500h6M5.500 2.500v2L8 8l2.500-3.500v-2M5.500 13.500v-2L8 8l2.500 3.500v2",
   triggers: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM8 5v3l2.2 1.6",
   artifacts: "M8 2.2 13 5v6l-5 2.8L3 11V5zM3 5l5 2.8L13 5M8 7.8v6",

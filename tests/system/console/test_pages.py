@@ -29,6 +29,7 @@ PAGES = {
     "notification-rules": "/v2/admin/notifications?tab=rules",
     "org-settings": "/v2/admin/settings",
     "settings-of-a-domain": "/v2/admin/settings?of=development",
+    "usage": "/v2/admin/usage",
     "retention": "/v2/admin/retention",
     "audit": "/v2/admin/audit",
     "me": "/v2/me",
