@@ -40,7 +40,7 @@ export function Skeleton({ rows = 6 }: { rows?: number }) {
     const timer = setTimeout(() => setShown(true), 200);
     return () => clearTimeout(timer);
   }, []);
-  if (!shown) return <div className="skeleton-space" />;
+  if (!shown) return <div className="skeleton-space" role="status" aria-label="Loading" />;
   return (
     <div className="skeleton" role="status" aria-label="Loading">
       {Array.from({ length: rows }, (_, index) => (

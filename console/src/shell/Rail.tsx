@@ -37,39 +37,41 @@ export function Rail(props: { onFind: () => void; onKeys: () => void; onMenu: ()
         <RailLinks pages={inSection(pages, "project")} place={place} />
         <hr />
         <RailLinks pages={inSection(pages, "org")} place={place} />
-        <div className="rail-bottom">
-          <button
-            type="button"
-            className="bare"
-            onClick={toggleTheme}
-            aria-label="Change the theme"
-            title="Theme"
-          >
-            <Icon name="sun" />
-          </button>
-          <button
-            type="button"
-            className="bare"
-            onClick={props.onKeys}
-            aria-label="Show the keys"
-            title="Keys (?)"
-          >
-            ?
-          </button>
-          <button
-            type="button"
-            className="bare rail-fold"
-            aria-label={railOpen ? "Fold the menu" : "Unfold the menu"}
-            aria-expanded={railOpen}
-            onClick={() => setPreferences({ railOpen: !railOpen })}
-          >
-            {railOpen ? "«" : "»"}
-          </button>
+        <div className="rail-foot">
+          <div className="rail-bottom">
+            <button
+              type="button"
+              className="bare"
+              onClick={toggleTheme}
+              aria-label="Change the theme"
+              title="Theme"
+            >
+              <Icon name="sun" />
+            </button>
+            <button
+              type="button"
+              className="bare"
+              onClick={props.onKeys}
+              aria-label="Show the keys"
+              title="Keys (?)"
+            >
+              ?
+            </button>
+            <button
+              type="button"
+              className="bare rail-fold"
+              aria-label={railOpen ? "Fold the menu" : "Unfold the menu"}
+              aria-expanded={railOpen}
+              onClick={() => setPreferences({ railOpen: !railOpen })}
+            >
+              {railOpen ? "«" : "»"}
+            </button>
+          </div>
+          <Link to="/v2/me" className="rail-link" activeProps={{ className: "active" }} title="Me">
+            <Icon name="me" />
+            <span className="rail-label">{who.data?.name || who.data?.email || "Me"}</span>
+          </Link>
         </div>
-        <Link to="/v2/me" className="rail-link" activeProps={{ className: "active" }} title="Me">
-          <Icon name="me" />
-          <span className="rail-label">{who.data?.name || who.data?.email || "Me"}</span>
-        </Link>
       </div>
     </nav>
   );

@@ -80,6 +80,7 @@ async def test_person_who_signs_up_is_led_to_the_first_result(
         await steps.get_by_role("button", name="Create", exact=True).click()
         await expect(step(steps, "Create a project")).to_contain_text("done", timeout=WITHIN)
         await expect(step(steps, "Add a cluster")).to_contain_text("to do")
+        await person.picture("first steps")
 
         watch = Stopwatch()
         join_token = await add_cluster(page, steps, commands)

@@ -109,7 +109,7 @@ flyte create config --endpoint ${location.host}${insecure} --project ${place.pro
 
 function Step(props: { title: string; isDone: boolean; children: ReactNode }) {
   return (
-    <li className="stack">
+    <li className={props.isDone ? "is-done" : undefined}>
       <h3>
         {props.title}{" "}
         {props.isDone ? (
