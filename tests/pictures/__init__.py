@@ -1,0 +1,1 @@
+"""Photographs the console for the README."""
