@@ -1,18 +1,20 @@
 """
-The previous release, made of this repository's history, to run beside the current one.
+The previous release, to run beside the current one: its packages, as they were at a commit.
 
 There is no release yet: a commit stands for it, whose schema is older than the current one. The
-dependencies are those of the current release. Set both constants at each release, and
+dependencies are those of the current release. At each release, set ``COMMIT`` and ``VERSION``,
+make the archive again (``python -m tests.integration.upgrades.previous``), and set
 ``SCHEMA_OF_PREVIOUS_RELEASE`` in ``tests/architecture/test_migration_steps.py``.
+
+The archive is in the repository, because the tests must also run in a clone without history.
 """
 
-import os
+import lzma
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 COMMIT = "722c3f7df3ee1b23202be4fb6eea340ed44dea6e"
@@ -24,8 +26,7 @@ _ROOT = Path(__file__).parents[3]
 _PACKAGES = ("controlplane", "dataplane", "shared")
 
 
-class NoHistoryError(AssertionError):
-    """The clone lacks the commit, so that the previous release cannot be made."""
+_ARCHIVE = Path(__file__).with_name("previous_release.tar.xz")
 
 
 def export() -> Path:
@@ -35,7 +36,7 @@ def export() -> Path:
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=made.parent))
-    with tarfile.open(fileobj=BytesIO(_archive())) as archive:
+    with tarfile.open(_ARCHIVE) as archive:
         archive.extractall(unfinished, filter="data")
     _name_version(unfinished)
     metadata = unfinished / f"volary-{VERSION}.dist-info" / "METADATA"
@@ -66,16 +67,15 @@ def current() -> Mapping[str, str]:
     return environment(_ROOT)
 
 
-def _archive() -> bytes:
+def make_archive() -> None:
+    """Make the archive of the previous release from the repository's history."""
     made = subprocess.run(  # noqa: S603 -- our own arguments
         ["git", "-C", str(_ROOT), "archive", COMMIT, *_PACKAGES],  # noqa: S607
-        capture_output=True,
-        check=False,
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    if made.returncode:
-        raise NoHistoryError(
-            f"the previous release is commit {COMMIT}, which this clone does not have "
-            f"({made.stderr.decode().strip()}); run `git fetch --unshallow`"
-        )
-    return made.stdout
+    _ARCHIVE.write_bytes(lzma.compress(made.stdout, preset=9))
+
+
+if __name__ == "__main__":
+    make_archive()

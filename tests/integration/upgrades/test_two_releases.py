@@ -146,11 +146,3 @@ async def test_releases_are_upgraded_and_rolled_back_under_load(
         assert await world.longest_wait() < _LONGEST_WAIT_SECONDS
         for program in [world.agent, *(each.program for each in world.replicas)]:
             assert "Traceback" not in program.output()
-
-
-def test_clone_without_the_previous_release_is_an_error_that_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(previous, "COMMIT", "0" * 40)
-    with pytest.raises(previous.NoHistoryError, match="git fetch --unshallow"):
-        previous.export()
