@@ -149,6 +149,7 @@ class AgentSession:
             secrets_key=hello.secrets_key,
             org=hello.org,
             cluster=hello.cluster,
+            last_epoch=hello.last_epoch,
         )
         return [OpenSession(agent)]
 

@@ -38,6 +38,7 @@ class AgentInfo:
     secrets_key: bytes = b""  # public key, to which secrets are sealed; b"" for none
     org: str = ""  # the identity that it takes itself to have; "": it does not say
     cluster: str = ""
+    last_epoch: int = 0  # of the last session that it had
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

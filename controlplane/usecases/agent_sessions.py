@@ -169,6 +169,12 @@ class AgentSessions:
                     await notify_own_work(tx)
         if refusal is not None:  # after the commit, which notes a clone
             raise RefusedCertificateError(refusal, cluster.name)
+        if agent.last_epoch >= epoch:
+            log.error(
+                "database is older than its agent: if it was restored to an earlier moment, stop every "
+                "replica and run `volary restored mark`",
+                extra={"cluster": cluster.name, "last_epoch": agent.last_epoch, "epoch": epoch},
+            )
         return AgentSessionRef(cluster, epoch)
 
     async def require_cluster(self, cluster: ClusterRef) -> None:
