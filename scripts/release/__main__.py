@@ -3,10 +3,11 @@
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.release import changelog, components, licences, statements
-from scripts.release.artifacts import build_charts, build_provider, build_python
+from scripts.release.artifacts import PLATFORMS, build_charts, build_provider, build_python
 from scripts.release.source import ReleaseError, Source
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,13 @@ def main() -> int:
     return 0
 
 
-def build(source: Source, into: Path, *, signing_key: Path | None) -> None:
+def build(
+    source: Source,
+    into: Path,
+    *,
+    signing_key: Path | None,
+    platforms: Sequence[str] = PLATFORMS,
+) -> None:
     """Build everything beside ``into``, and replace it at the end; ReleaseError says what fails."""
     root = source.root
     contained = [
@@ -43,7 +50,7 @@ def build(source: Source, into: Path, *, signing_key: Path | None) -> None:
     unfinished.mkdir(parents=True)
     build_python(source, unfinished, console=console)
     build_charts(source, unfinished)
-    build_provider(source, unfinished)
+    build_provider(source, unfinished, platforms)
     section = changelog.render_section(root / ".changes", source.version, source.date.date())
     (unfinished / "CHANGELOG.md").write_text(section)
     (unfinished / "sbom.cdx.json").write_text(statements.render_bill(source, contained))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.release.__main__ import build
 from scripts.release.artifacts import build_charts, build_provider, build_python
 from scripts.release.source import Source
 from scripts.release.statements import digests_of
@@ -19,6 +20,9 @@ from tests.servers.helm import Helm, helm
 __all__ = ["helm"]
 
 ROOT = Path(__file__).parents[3]
+_NEEDS_GO = pytest.mark.skipif(
+    shutil.which("go") is None, reason="there is no Go: run make test-needs"
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def _read(layout: Path, described: dict[str, object]) -> bytes:
     return content
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go: run make test-needs")
+@_NEEDS_GO
 def test_provider_is_equal_when_built_twice_and_knows_its_version(
     source: Source, tmp_path: Path
 ) -> None:
@@ -115,13 +119,47 @@ def test_provider_is_equal_when_built_twice_and_knows_its_version(
     assert source.version.encode() in binary
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go: run make test-needs")
-def test_release_without_the_console_names_the_remedy(tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of the commit, without anything that is built."""
+    folder = tmp_path / "clone"
     subprocess.run(  # noqa: S603
-        ["git", "clone", "-q", "--no-hardlinks", "--depth=1", f"file://{ROOT}", clone],  # noqa: S607
+        ["git", "clone", "-q", "--no-hardlinks", "--depth=1", f"file://{ROOT}", folder],  # noqa: S607
         check=True,
     )
+    return folder
+
+
+@_NEEDS_GO
+def test_release_has_each_part_and_its_statements_cover_them(
+    clone: Path, console: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(console, clone / "controlplane/web/console")
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release/of-an-earlier-commit").touch()
+    source = Source.read(clone)
+    build(source, tmp_path / "release", signing_key=None, platforms=["linux_amd64"])
+    digests = digests_of(tmp_path / "release")
+    assert {name.partition("/")[0] for name in digests} == {
+        *("CHANGELOG.md", "SHA256SUMS", "charts", "provenance.json", "sbom.cdx.json"),
+        f"terraform-provider-volary_{source.version}_linux_amd64.zip",
+        *(f"volary-{source.version}{end}" for end in (".tar.gz", "-py3-none-any.whl")),
+        *(f"volary-{chart}-{source.version}.tgz" for chart in ("agent", "controlplane")),
+    }
+    sums = (tmp_path / "release/SHA256SUMS").read_text()
+    summed = {name: digest for digest, name in (line.split("  ") for line in sums.splitlines())}
+    assert summed == {name: each for name, each in digests.items() if name != "SHA256SUMS"}
+    provenance = json.loads((tmp_path / "release/provenance.json").read_text())
+    subjects = {each["name"]: each["digest"]["sha256"] for each in provenance["subject"]}
+    assert subjects == {k: v for k, v in summed.items() if k != "provenance.json"}
+    bill = json.loads((tmp_path / "release/sbom.cdx.json").read_text())
+    kinds = {each["purl"].partition("/")[0] for each in bill["components"]}
+    assert kinds == {"pkg:golang", "pkg:npm", "pkg:pypi"}
+    assert all(each["licenses"] for each in bill["components"])
+
+
+@_NEEDS_GO
+def test_release_without_the_console_names_the_remedy(clone: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.release"],
         cwd=clone,
