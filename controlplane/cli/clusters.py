@@ -75,31 +75,47 @@ def show(platform: Platform, name: str) -> None:
     counted = "countedAt" in load
     platform.answer(
         answer,
-        render_fields(
-            {
-                "cluster": found["name"],
-                "pool": found.get("pool"),
-                "state": found["state"],
-                "draining since": time_of("drainingSince")(found),
-                "connected": found.get("connected", False),
-                "last seen": time_of("seenAt")(found),
-                "session": f"epoch {found.get('epoch', 0)}",
-                "session began": time_of("connectedAt")(found),
-                "agent": agent.get("software"),
-                "installation": agent.get("agentId"),
-                "instance": agent.get("instanceId"),
-                "protocol": agent.get("protocol"),
-                "runs": ", ".join(agent.get("capabilities", ())) or None,
-                "leased": f"{load.get('leased', 0)} ({load.get('unaccepted', 0)} not accepted yet)",
-                "agent holds": load.get("held", 0) if counted else "not reported yet",
-                "agent runs": load.get("running", 0) if counted else "not reported yet",
-                "free slots": load.get("slots", 0),
-                "version": found["version"],
-                "cloned identity": time_of("clonedAt")(found),
-                "clone": found.get("cloned"),
-            }
-        ),
+        [
+            *render_fields(
+                {
+                    "cluster": found["name"],
+                    "pool": found.get("pool"),
+                    "state": found["state"],
+                    "draining since": time_of("drainingSince")(found),
+                    "connected": found.get("connected", False),
+                    "last seen": time_of("seenAt")(found),
+                    "session": f"epoch {found.get('epoch', 0)}",
+                    "session began": time_of("connectedAt")(found),
+                    "agent": agent.get("software"),
+                    "version skew": agent.get("versionSkew"),
+                    "installation": agent.get("agentId"),
+                    "instance": agent.get("instanceId"),
+                    "protocol": agent.get("protocol"),
+                    "runs": ", ".join(agent.get("capabilities", ())) or None,
+                    "leased": f"{load.get('leased', 0)} ({load.get('unaccepted', 0)} not accepted yet)",
+                    "agent holds": load.get("held", 0) if counted else "not reported yet",
+                    "agent runs": load.get("running", 0) if counted else "not reported yet",
+                    "free slots": load.get("slots", 0),
+                    "version": found["version"],
+                    "cloned identity": time_of("clonedAt")(found),
+                    "clone": found.get("cloned"),
+                }
+            ),
+            *_render_findings(answer.get("findings", {})),
+        ],
     )
+
+
+def _render_findings(findings: Message) -> Sequence[str]:
+    """Return a line for each finding of the agent's checks, and one for each remedy."""
+    if not findings:
+        return ["", "The agent has reported no findings."]
+    lines = ["", f"Findings since {time_of('checkedAt')(findings)}:"]
+    for each in findings.get("findings", ()):
+        lines.append(f"{each['outcome']:<8} {each['about']}: {each['text']}")
+        if "remedy" in each:
+            lines.append(f"{'':<8} → {each['remedy']}")
+    return lines if len(lines) > 2 else [*lines, "none"]
 
 
 @cluster.command()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.clusters import AgentInfo, AgentLoad
+from shared.model.findings import Findings
 from shared.model.ids import AttemptId, LeaseId
 from shared.model.link_messages import (
     Accepted,
@@ -32,7 +33,7 @@ class CallReply:
     content: object
 
 
-Received = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | CallReply
+Received = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Findings | CallReply
 Sent = (
     Welcome
     | Rejected
@@ -92,6 +93,13 @@ class RecordHeartbeat:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RecordFindings:
+    """Store what the agent's checks found."""
+
+    findings: Findings
+
+
 Effect = (
     Send
     | OpenSession
@@ -100,5 +108,6 @@ Effect = (
     | CommitReports
     | PassReply
     | RecordHeartbeat
+    | RecordFindings
     | End
 )

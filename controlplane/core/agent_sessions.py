@@ -18,6 +18,7 @@ from controlplane.core.agent_session_effects import (
     PassReply,
     Received,
     ReconcileInventory,
+    RecordFindings,
     RecordHeartbeat,
     Send,
     Sent,
@@ -37,6 +38,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.core.queues import ANY_POOL
 from controlplane.core.report_queue import ReportQueue
 from shared.model.assignments import Assignment
+from shared.model.findings import Findings
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.link_messages import (
     Accepted,
@@ -92,6 +94,7 @@ class AgentSession:
         self._held = self._running = 0  # in it
         self._counted_at: datetime | None = None  # when it was received
         self._heartbeats_sent = 0
+        self._findings: Findings | None = None  # the latest, not stored yet
 
     def receive(self, message: Received, now: datetime) -> Sequence[Effect]:
         """Take a message of the agent; ignored when the session has ended."""
@@ -124,6 +127,9 @@ class AgentSession:
                 self._heartbeat = message.number
                 self._held, self._running = message.held, message.running
                 self._counted_at = now
+                return []
+            case Findings():
+                self._findings = message
                 return []
             case _:
                 return [PassReply(message.content)]
@@ -293,7 +299,10 @@ class AgentSession:
             slots=min(self._credits.remaining, MAX_CREDIT_AHEAD),
             counted_at=self._counted_at,
         )
-        return [RecordHeartbeat(load, self._heartbeat, now)]
+        heartbeat = RecordHeartbeat(load, self._heartbeat, now)
+        # With a heartbeat, so that an agent that sends many has no more of them stored.
+        latest, self._findings = self._findings, None
+        return [heartbeat] if latest is None else [heartbeat, RecordFindings(latest)]
 
     def heartbeat_recorded(self, recorded: RecordHeartbeat, spec: ClusterSpec) -> Sequence[Effect]:
         """Acknowledge the agent's heartbeat; send ``spec`` if it changed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from shared.model.findings import Finding
 from shared.model.ids import ActionKey, ClusterName
 from shared.model.phases import Phase
 
@@ -137,6 +138,15 @@ class PastSession:
     ended_because: SessionEnd | None = None
     certificate_until: datetime | None = None  # None: it had none, or it is forgotten
     certificate_revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedFindings:
+    """The latest findings of an agent's checks."""
+
+    findings: Sequence[Finding]
+    checked_at: datetime  # by the agent's clock: when they last changed
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from shared.model.link_messages import (
 )
 from shared.wire.assignments import render_assignment
 from shared.wire.fields import MAX_CODE_BYTES, parse_timestamp, parse_words
+from shared.wire.findings import parse_findings
 from shared.wire.ids import parse_lease, render_attempt_id, render_lease
 from shared.wire.reports import parse_report, render_acknowledgement
 
@@ -69,6 +70,8 @@ def parse_frame(frame: link_pb2.AgentFrame) -> Received | None:
                 held=frame.heartbeat.held,
                 running=frame.heartbeat.running,
             )
+        case "findings":
+            return parse_findings(frame.findings)
         case "reply":
             return CallReply(frame.reply)
         case _:

@@ -20,6 +20,7 @@ from controlplane.core.agent_session_effects import (
     OpenSession,
     PassReply,
     ReconcileInventory,
+    RecordFindings,
     RecordHeartbeat,
     Send,
 )
@@ -323,6 +324,8 @@ class SessionStream:
                 if isinstance(effect, RecordHeartbeat):
                     spec = await self._agent_sessions.record_heartbeat(session, effect.load)
                     self._perform(self._state.heartbeat_recorded(effect, spec))
+                elif isinstance(effect, RecordFindings):
+                    await self._agent_sessions.record_findings(session, effect.findings)
                 else:
                     self._perform([effect])
 

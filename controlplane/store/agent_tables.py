@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from controlplane.store.columns import FLEET_ONLY, at, metadata, text_column
 
@@ -82,6 +82,21 @@ agent_certificates = Table(
     ),
     Index("agent_certificates_by_fingerprint", "fingerprint", unique=True),
     Index(None, "org", "enrolment_id"),
+)
+
+# What each cluster's agent found last (at most shared.model.findings.MAX_FINDINGS of limited length).
+agent_findings = Table(
+    "agent_findings",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("cluster", Text, primary_key=True),
+    Column("findings", JSONB, nullable=False),
+    at("checked_at"),  # by the agent's clock
+    at("received_at"),
+    # The previous release deletes clusters without knowing this table.
+    ForeignKeyConstraint(
+        ["org", "cluster"], ["clusters.org", "clusters.cluster"], ondelete="CASCADE"
+    ),
 )
 
 # The latest sessions of each cluster (store.agents.sessions has the limit).

@@ -18,6 +18,7 @@ from controlplane.core.errors import BusyError, UnauthenticatedError, Unavailabl
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.inventory import LeaseRecord, decide_inventory
 from controlplane.core.restores import FindingKind
+from controlplane.store.agents.findings import save_findings
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import dispatches, restores
 from controlplane.store.dispatch.claim import Claimed, claim
@@ -36,6 +37,7 @@ from controlplane.usecases.agents.identities import (
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
+from shared.model.findings import Findings
 from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId, OrgName
 from shared.model.link_messages import InventoryDecision
 from shared.model.reports import Acknowledgement, Report
@@ -327,6 +329,11 @@ class AgentSessions:
         if spec is None:
             raise SupersededError
         return spec
+
+    async def record_findings(self, session: AgentSessionRef, findings: Findings) -> None:
+        """Store what the agent's checks found, in place of what is stored; SupersededError."""
+        async with self._current(session) as (tx, _):
+            await save_findings(tx, session.cluster.name, findings, self._clock.now())
 
     async def _record_heartbeats(
         self, org: OrgName, heartbeats: Sequence[tuple[AgentSessionRef, AgentLoad]]

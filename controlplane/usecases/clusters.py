@@ -15,6 +15,7 @@ from controlplane.core.clusters import (
     LeasedAttempt,
     PastSession,
     PoolStatus,
+    ReportedFindings,
 )
 from controlplane.core.errors import (
     ConflictError,
@@ -26,6 +27,7 @@ from controlplane.core.identity import require_version
 from controlplane.core.lists import MAX_LIMIT
 from controlplane.core.names import parse_pool
 from controlplane.store.agents import enrolments
+from controlplane.store.agents.findings import find_findings
 from controlplane.store.agents.sessions import delete_sessions, list_sessions
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import drains
@@ -103,6 +105,13 @@ class Clusters:
         caller.require(Permission.CLUSTER_READ)
         async with self._database.for_org(caller.org) as tx:
             return await _get(tx, name)
+
+    async def find_findings(self, caller: Caller, name: ClusterName) -> ReportedFindings | None:
+        """Return what a cluster's agent found last; None if it has sent nothing. NotFoundError."""
+        caller.require(Permission.CLUSTER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            await _get(tx, name)
+            return await find_findings(tx, name)
 
     async def list_leased(
         self, caller: Caller, name: ClusterName, *, limit: int = MAX_LIMIT, after: str = ""

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import click
 
@@ -11,8 +12,10 @@ from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.main import run_agent
 from dataplane.agent.settings import PREFIX, TASK_NAMESPACE, Settings, warn_of_unknown
 from shared.kit import logs, programs
+from shared.kit.clock import Clock
 from shared.kit.settings import SettingsError, read
 from shared.kit.settings.options import given_by, make_options
+from shared.model.findings import Finding
 
 
 @click.group()
@@ -29,7 +32,7 @@ def run(**options: object) -> None:
     """Connect to the control plane and run the attempts it assigns, until stopped."""
     settings = _read_settings(options)
     try:
-        programs.run_until_signalled(run_agent(settings))
+        programs.run_until_signalled(run_agent(settings, _check_regularly))
     except (LedgerError, SettingsError) as error:
         click.echo(f"volary-agent: {error}", err=True)
         sys.exit(1)
@@ -66,6 +69,14 @@ def doctor(*, task_namespace: Sequence[str], as_json: bool, **options: object) -
     results = asyncio.run(run_checks(settings, task_namespace, SystemClock()))
     click.echo(render_json(results) if as_json else render_text(results))
     sys.exit(0 if is_well(results) else 1)
+
+
+async def _check_regularly(
+    settings: Settings, clock: Clock, skew: timedelta | None
+) -> Sequence[Finding]:
+    from dataplane.agent.doctor.regular import run_regular_checks  # noqa: PLC0415
+
+    return await run_regular_checks(settings, clock, skew)
 
 
 def _read_settings(options: Mapping[str, object]) -> Settings:

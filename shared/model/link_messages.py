@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from shared.model.assignments import Assignment, UnknownAssignment
+from shared.model.findings import Findings
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.logs import LogChunk
 from shared.model.reports import Acknowledgement, Report
@@ -194,7 +195,7 @@ class CallCancel:
     call: int
 
 
-AgentMessage = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Reply
+AgentMessage = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Reply | Findings
 Work = (
     InventoryDecisions
     | Assignments

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from shared.model.findings import Findings
 from shared.model.link_messages import (
     Accepted,
     Acknowledgements,
@@ -57,6 +58,7 @@ class AgentFrame(Enum):
     REPORTS = "reports"
     HEARTBEAT = "heartbeat"
     REPLY = "reply"
+    FINDINGS = "findings"
 
 
 class ControlFrame(Enum):
@@ -113,6 +115,7 @@ NEXT: Mapping[State, Mapping[FrameKind, State]] = {
         AgentFrame.REPORTS: State.OPEN,
         AgentFrame.HEARTBEAT: State.OPEN,
         AgentFrame.REPLY: State.OPEN,
+        AgentFrame.FINDINGS: State.OPEN,
         ControlFrame.HEARTBEAT: State.OPEN,
         ControlFrame.ASSIGNMENTS: State.OPEN,
         ControlFrame.CONFIRMED: State.OPEN,
@@ -159,6 +162,7 @@ _AGENT_FRAMES: Mapping[type[AgentMessage], AgentFrame] = {
     Reports: AgentFrame.REPORTS,
     Heartbeat: AgentFrame.HEARTBEAT,
     Reply: AgentFrame.REPLY,
+    Findings: AgentFrame.FINDINGS,
 }
 
 _CONTROL_FRAMES: Mapping[type[ControlMessage], ControlFrame] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.link.channel import SOFTWARE
+from dataplane.agent.core.software import describe_software
 from scripts.release import components, licences
 from tests.kube import containerfile
 
@@ -23,7 +23,7 @@ def test_chart_has_the_version_of_the_project(chart: str) -> None:
 
 
 def test_agent_and_images_have_the_version_of_the_project() -> None:
-    assert f"volary-agent {VERSION}" == SOFTWARE
+    assert f"volary-agent {VERSION}" == describe_software()
     assert VERSION == containerfile.VERSION
     text = (ROOT / "infra/images/Containerfile").read_text()
     assert re.findall(r"^ARG VERSION=(.*)$", text, re.MULTILINE) == [VERSION]

@@ -64,6 +64,7 @@ class FakeControl:
         self.sessions: list[FakeSession] = []
         self.reports: dict[AttemptId, list[Report]] = defaultdict(list)
         self.received: list[Report] = []  # repeats too
+        self.findings: list[link_pb2.Findings] = []
         self.stopped: set[AttemptId] = set()  # asked again of each session, as ours does
         self.accepted: list[tuple[AttemptId, LeaseId]] = []
         self.logs: dict[int, list[LogLine]] = defaultdict(list)
@@ -193,6 +194,8 @@ class FakeControl:
                 if self.echoing:
                     beat = link_pb2.Heartbeat(number=1, noted=frame.heartbeat.number)
                     await session.outgoing.put(link_pb2.ControlFrame(heartbeat=beat))
+            case "findings":
+                self.findings.append(frame.findings)
             case "reply":
                 await self._take_reply(session, frame.reply)
             case unknown:

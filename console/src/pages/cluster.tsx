@@ -20,6 +20,7 @@ import { type Column, Table } from "../parts/Table";
 import { AuditLink } from "../shell/AuditLink";
 import { useMay } from "../shell/session";
 import { runPath, usePath } from "../shell/url";
+import { Findings } from "./clusters/Findings";
 import { Sessions } from "./clusters/Sessions";
 import { ClusterState } from "./clusters/State";
 
@@ -33,12 +34,12 @@ export default function ClusterPage() {
     queryKey: ["cluster", name],
     refetchInterval: 2000,
     queryFn: async ({ signal }) => {
-      const { cluster } = await clusters.getCluster({ name }, { signal });
+      const { cluster, findings } = await clusters.getCluster({ name }, { signal });
       if (cluster === undefined) throw new Error("the answer has no cluster");
-      return cluster;
+      return { cluster, findings };
     },
   });
-  const found = query.data;
+  const found = query.data?.cluster;
   const canWrite = useMay()("cluster:write");
   const isOut = found !== undefined && (found.cordoned || found.drainingSince !== undefined);
   return (
@@ -64,7 +65,7 @@ export default function ClusterPage() {
       }
     >
       <Loaded query={query}>
-        {(cluster) => (
+        {({ cluster, findings }) => (
           <div className="stack">
             {cluster.drainingSince !== undefined && <DrainProgress name={name} />}
             <div className="split">
@@ -99,6 +100,7 @@ export default function ClusterPage() {
                 <Fields
                   rows={[
                     ["Release", cluster.agent?.software],
+                    ["Version skew", cluster.agent?.versionSkew],
                     ["Protocol", cluster.agent && String(cluster.agent.protocol)],
                     ["Installation", <code key="agent">{cluster.agent?.agentId}</code>],
                     ["Process", <code key="instance">{cluster.agent?.instanceId}</code>],
@@ -107,6 +109,8 @@ export default function ClusterPage() {
                 />
               </section>
             </div>
+            <h2>Findings</h2>
+            <Findings findings={findings} />
             <h2>What it holds</h2>
             <Held name={name} />
             <h2>Sessions</h2>

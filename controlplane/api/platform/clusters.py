@@ -16,9 +16,11 @@ from controlplane.core.clusters import (
     ClusterStatus,
     LeasedAttempt,
     PastSession,
+    ReportedFindings,
 )
 from controlplane.core.errors import InvalidError
 from controlplane.core.names import parse_cluster
+from controlplane.core.releases import describe_skew, own_release, read_release
 from controlplane.usecases.clusters import Clusters, Draining
 from shared.idl.platform.v1 import cluster_pb2 as pb, pool_pb2
 
@@ -32,8 +34,13 @@ class ClusterService:
     async def get_cluster(
         self, caller: Caller, request: pb.GetClusterRequest
     ) -> pb.GetClusterResponse:
-        found = await self._clusters.get(caller, parse_cluster(request.name))
-        return pb.GetClusterResponse(cluster=_render(found))
+        name = parse_cluster(request.name)
+        found = await self._clusters.get(caller, name)
+        findings = await self._clusters.find_findings(caller, name)
+        return pb.GetClusterResponse(
+            cluster=_render(found),
+            findings=None if findings is None else _render_findings(findings),
+        )
 
     async def list_clusters(
         self, caller: Caller, request: pb.ListClustersRequest
@@ -190,6 +197,7 @@ def _render(status: ClusterStatus) -> pb.Cluster:
             software=agent.software,
             protocol=agent.protocol,
             capabilities=agent.capabilities,
+            version_skew=describe_skew(read_release(agent.software), own_release()),
         ),
         load=pb.ClusterLoad(
             leased=status.leased,
@@ -202,6 +210,22 @@ def _render(status: ClusterStatus) -> pb.Cluster:
         version=status.version,
         cloned_at=render_time(status.cloned_at),
         cloned=status.cloned,
+    )
+
+
+def _render_findings(found: ReportedFindings) -> pb.ClusterFindings:
+    return pb.ClusterFindings(
+        findings=[
+            pb.ClusterFinding(
+                about=each.about,
+                outcome=each.outcome.name.lower(),
+                text=each.text,
+                remedy=each.remedy,
+            )
+            for each in found.findings
+        ],
+        checked_at=render_time(found.checked_at),
+        received_at=render_time(found.received_at),
     )
 
 

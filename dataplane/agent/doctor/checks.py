@@ -46,7 +46,7 @@ async def _check_outside(settings: Settings, clock: Clock) -> Sequence[CheckResu
         base = answers.probed.storage_base
         return [*answers.results, *await storage.try_storage(base, by_links=by_links)]
 
-    return await _all(
+    return await run_all(
         (controlplane.LINK, link_and_storage),
         (
             controlplane.API,
@@ -70,7 +70,7 @@ async def _check_inside(
                 first = await cluster.check_server(patient)
             except KubeError as error:
                 return [cluster.no_answer(error)]
-            rest = await _all(
+            rest = await run_all(
                 (cluster.ABOUT, lambda: cluster.check_definition(patient)),
                 ("permissions", lambda: cluster.check_permissions(patient)),
                 ("plugins", lambda: cluster.check_plugins(patient)),
@@ -82,7 +82,8 @@ async def _check_inside(
         return [fault(cluster.ABOUT, str(error), "run it in the agent's pod, or with --kubeconfig")]
 
 
-async def _all(*checks: tuple[str, Check]) -> Sequence[CheckResult]:
+async def run_all(*checks: tuple[str, Check]) -> Sequence[CheckResult]:
+    """Run checks concurrently, each within its own time; return all results, in their order."""
     async with asyncio.TaskGroup() as tasks:
         looking = [tasks.create_task(_run_check(about, check)) for about, check in checks]
     return [result for each in looking for result in each.result()]

@@ -27,9 +27,6 @@ _OPTIONS = (
 )
 
 
-SOFTWARE = "volary-agent 0.1.0"
-
-
 class AgentRefusedError(SettingsError):
     """The control plane rejected this agent for good; the message names the remedy."""
 

@@ -22,9 +22,9 @@ import grpc.aio
 import tenacity
 
 from dataplane.agent.core import link_limits
+from dataplane.agent.core.software import describe_software
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import (
-    SOFTWARE,
     AgentRefusedError,
     Credential,
     DialError,
@@ -167,7 +167,7 @@ class Connection:
             instance_id=self._instance_id,
             protocol_min=PROTOCOL,
             protocol_max=PROTOCOL,
-            software=SOFTWARE,
+            software=describe_software(),
             capabilities=self._capabilities(),
             last_epoch=self._ledger.last_epoch,
             secrets_key=self._secrets_key,

@@ -16,7 +16,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from dataplane.agent.link.channel import SOFTWARE, AgentRefusedError, DialError, open_channel
+from dataplane.agent.core.software import describe_software
+from dataplane.agent.link.channel import AgentRefusedError, DialError, open_channel
 from dataplane.agent.link.identity import (
     Document,
     Identity,
@@ -86,7 +87,7 @@ class Enrolment:
         request = enrolment_pb2.EnrolRequest(
             join_token=token.reveal(),
             signing_request=make_request(document.pending_key),
-            software=SOFTWARE,
+            software=describe_software(),
         )
         addresses = itertools.cycle(self.addresses)
         failures = 0

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
 from shared.kit.timestamps import to_us
+from shared.model.findings import Findings
 from shared.model.ids import Digest
 from shared.model.link_messages import (
     Accepted,
@@ -38,6 +39,7 @@ from shared.model.link_messages import (
 from shared.model.logs import LogChunk
 from shared.wire.assignments import parse_assignments
 from shared.wire.fields import BadMessageError, parse_timestamp
+from shared.wire.findings import render_findings
 from shared.wire.ids import (
     parse_attempt_id,
     parse_digest,
@@ -98,6 +100,8 @@ def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
             )
         case Reply():
             return link_pb2.AgentFrame(reply=_render_reply(message))
+        case Findings():
+            return link_pb2.AgentFrame(findings=render_findings(message))
         case _:
             assert_never(message)
 

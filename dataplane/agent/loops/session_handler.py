@@ -17,10 +17,12 @@ from dataplane.agent.core.capacity import Load, capacity
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts, Reason
 from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.findings import FindingsLoop
 from dataplane.agent.loops.log_followers import LogFollowers
 from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
 from shared.model.assignments import UnknownAssignment
+from shared.model.findings import Findings
 from shared.model.ids import AttemptId
 from shared.model.link_messages import (
     Accepted,
@@ -59,7 +61,9 @@ class AgentSessionHandler:
         slots: int,
         free_memory: Callable[[], int],
         clock: Clock,
+        findings: FindingsLoop | None = None,
     ) -> None:
+        """``findings``: of the agent's checks, which each session sends."""
         self._ledger = ledger
         self._attempts = attempts
         self._followers = followers
@@ -73,6 +77,8 @@ class AgentSessionHandler:
         self._accepted: list[Lease] = []  # not yet sent
         self._refused: list[Report] = []  # not yet sent; not in the ledger
         self._desired = DesiredState()
+        self._findings = findings
+        self._sent_findings: Findings | None = None  # in this session
 
     def __repr__(self) -> str:
         unconfirmed = len(self._unconfirmed)
@@ -86,6 +92,7 @@ class AgentSessionHandler:
         await self._attempts.started.wait()
         self._accepted.clear()  # the inventory lists them as well
         self._refused.clear()  # these are not accepted, so they are assigned again
+        self._sent_findings = None
         await self._ledger.begin_session()
         self._unconfirmed = {
             attempt
@@ -100,6 +107,8 @@ class AgentSessionHandler:
             extra={"cluster": welcome.cluster, "epoch": welcome.epoch},
         )
         self._desired = DesiredState()
+        if self._findings is not None:
+            self._findings.note_skew(self._clock.now() - welcome.server_time)
         await self._ledger.remember_session(welcome, self._clock.now())
 
     async def record_heartbeat(self, at: datetime) -> None:
@@ -172,6 +181,10 @@ class AgentSessionHandler:
         if reports:
             messages.append(Reports(reports))
         messages += self._followers.take_replies()
+        latest = None if self._findings is None else self._findings.latest
+        if latest is not None and latest is not self._sent_findings:
+            self._sent_findings = latest
+            messages.append(latest)
         return messages
 
     async def end(self) -> None:

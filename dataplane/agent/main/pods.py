@@ -35,10 +35,12 @@ from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.attempt_tokens import AttemptTokens
 from dataplane.agent.link.channel import Credential, DialError
 from dataplane.agent.link.secrets import SecretsClient
+from dataplane.agent.main.checks import Checks
 from dataplane.agent.main.cluster_keys import open_cluster_keys
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
 from dataplane.agent.main.identity import SharedIdentity
 from dataplane.agent.main.metrics import Metrics, MetricsServer
+from dataplane.agent.main.plugins import find_plugins, list_plugins
 from dataplane.agent.main.services import run_services
 from dataplane.agent.proxy.credentials import AttemptCredentials
 from dataplane.agent.proxy.errors import Code, PodCallRefusedError
@@ -50,7 +52,6 @@ from dataplane.agent.runtimes.connectors.runtime import ConnectorRuntime
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
-from dataplane.agent.runtimes.kubernetes.plugins.registry import all_plugins
 from dataplane.agent.runtimes.kubernetes.pods import (
     Copilot,
     Fence,
@@ -82,14 +83,16 @@ _SLOTS = 1000
 _OWN_SELECTOR = f"{MANAGED_LABEL}=true"
 
 
-async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> None:
+async def run_pods(
+    settings: Settings, runtime_settings: KubernetesSettings, checks: Checks
+) -> None:
     clock = SystemClock()
     async with (
         Kube.open(runtime_settings.kubeconfig) as kube,
         # A client of its own: renewing the Lease must not wait behind other calls.
         Kube.open(runtime_settings.kubeconfig) as kube_of_election,
     ):
-        plugins = await _find_plugins(kube, runtime_settings)
+        plugins = await find_plugins(kube, runtime_settings)
         fence = await _find_fence(kube, runtime_settings)
         # The fence closes so early that the kubelet, the slowest party, has killed pods in time.
         takes = settings.grace if fence is None else max(settings.grace, fence.takes)
@@ -114,6 +117,7 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 identity=identity,
                 heartbeat=heartbeat,
                 fence=fence,
+                checks=checks,
                 connectors=ConnectorSettings(
                     endpoints=runtime_settings.connectors,
                     by_type=runtime_settings.connector_by_type,
@@ -166,6 +170,7 @@ class _Leader:
     heartbeat: ControlPlaneHeartbeat
     fence: Fence | None
     connectors: ConnectorSettings
+    checks: Checks
     clock: Clock
 
     async def lead(self) -> None:
@@ -231,7 +236,7 @@ class _Leader:
             grace=self.settings.grace,
         )
         # All plugins: a task whose operator is missing fails with that reason, not as a plain pod.
-        pods = KubernetesRuntime(cluster, _all_plugins(self.runtime_settings))
+        pods = KubernetesRuntime(cluster, list_plugins(self.runtime_settings))
 
         def suits_pods(job: Job) -> bool:
             return job.task.type in types or job.task.container is not None
@@ -253,6 +258,7 @@ class _Leader:
             credential=credential,
             ledger=ledger,
             runtimes=runtimes,
+            check=partial(self.checks, self.settings, self.clock),
             slots=self.settings.slots or _SLOTS,
             logs=Logs([pods, connectors]),
             fenced=self.heartbeat,
@@ -263,30 +269,6 @@ class _Leader:
                 **({"secret manager": outside.run} if outside else {}),
             },
         )
-
-
-def _all_plugins(runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
-    return all_plugins(runtime_settings.timeouts)
-
-
-async def _find_plugins(kube: Kube, runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
-    """Return the plugins whose resources this API server knows and the agent may create."""
-    namespace = (
-        "" if "{" in runtime_settings.namespace_template else runtime_settings.namespace_template
-    )
-    found = []
-    for plugin in _all_plugins(runtime_settings):
-        try:
-            known, _ = await kube.get_dated(plugin.kind.base)
-        except NotFoundError:
-            continue  # its operator is not installed
-        if not any(each.get("name") == plugin.kind.plural for each in known.get("resources", ())):
-            continue
-        if plugin.kind != POD and not await kube.may("create", plugin.kind, namespace):
-            logger.warning("plugin disabled, not allowed", extra={"kind": plugin.kind.plural})
-            continue
-        found.append(plugin)
-    return found
 
 
 def _start_informers(

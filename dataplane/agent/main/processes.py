@@ -15,6 +15,7 @@ from dataplane.agent.link.attempt_tokens import AttemptTokens
 from dataplane.agent.link.identity_file import IdentityFile
 from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.loops.sweeper import Sweeper
+from dataplane.agent.main.checks import Checks
 from dataplane.agent.main.identity import open_credential, with_endpoint
 from dataplane.agent.main.services import run_services
 from dataplane.agent.runtimes.blobs import Stores
@@ -46,7 +47,9 @@ class DataDirectoryError(SettingsError):
     """The data directory cannot be used; the message names the remedy."""
 
 
-async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -> None:
+async def run_processes(
+    settings: Settings, runtime_settings: ProcessSettings, checks: Checks
+) -> None:
     clock = SystemClock()
     base = inherited(os.environ)
     with _lock(runtime_settings.data_dir):
@@ -97,6 +100,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 credential=credential,
                 ledger=ledger,
                 runtimes=runtimes,
+                check=partial(checks, settings, clock),
                 slots=settings.slots or default_slots(read_total_memory()),
                 logs=process,
                 fenced=process,

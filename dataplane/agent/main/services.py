@@ -11,6 +11,7 @@ from dataplane.agent.link.identity import Identity
 from dataplane.agent.link.renewal import Renewal
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.loops.fence import Fence, Fenced
+from dataplane.agent.loops.findings import Check, FindingsLoop
 from dataplane.agent.loops.log_followers import Followed, LogFollowers
 from dataplane.agent.loops.session_handler import AgentSessionHandler
 from dataplane.agent.runtimes.runtime_selection import Runtimes
@@ -27,6 +28,7 @@ async def run_services(
     credential: Credential,
     ledger: Ledger,
     runtimes: Runtimes,
+    check: Check,
     slots: int,
     logs: Followed,
     fenced: Fenced,
@@ -40,14 +42,15 @@ async def run_services(
 
     ``slots``: concurrent attempts. ``free_memory``: bytes available for attempts.
     ``secrets_key``: public key, to which the control plane seals secrets.
-    ``take_along``: stop attempts when the agent ends, within this time. ``also``: services of
-    the runtimes, by name.
+    ``take_along``: stop attempts when the agent ends, within this time. ``check``: what
+    the agent depends on, for the control plane. ``also``: services of the runtimes, by name.
     """
     wakeup = Wakeup()
     spans = make_recorder(settings.traces.endpoint, service="volary-agent")
     attempts = Attempts(ledger, runtimes, wakeup, clock, take_along=take_along, spans=spans)
     followers = LogFollowers(logs, wakeup)
     fence = Fence(ledger, attempts, fenced, clock, grace=settings.grace)
+    findings = FindingsLoop(check, wakeup, clock)
     handler = AgentSessionHandler(
         ledger=ledger,
         attempts=attempts,
@@ -57,6 +60,7 @@ async def run_services(
         slots=slots,
         free_memory=free_memory,
         clock=clock,
+        findings=findings,
     )
     connection = Connection(
         addresses=settings.control_plane,
@@ -77,5 +81,6 @@ async def run_services(
             services.create_task(followers.run(), name="followers")
             services.create_task(fence.run(), name="fence")
             services.create_task(connection.run(), name="connection")
+            services.create_task(findings.run(), name="findings")
     finally:
         await spans.close()

@@ -34,6 +34,7 @@ _VALID: Mapping[str, object] = {
     "kind": 1,
     "secrets_key": b"key",
     "originator": 1,
+    "outcome": 1,
     "protocol_min": 1,
     "protocol_max": 1,
     "protocol": 1,

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from shared.idl.agent.v1 import link_pb2
@@ -228,3 +229,20 @@ async def test_agent_token_is_hidden_from_tasks(world: World, tmp_path: Path) ->
     text = await until_file(description, empty=True)
     assert "a-cluster-token" not in text
     assert '"_U_EP_OVERRIDE": "localhost:8100"' in text
+
+
+async def test_agent_sends_its_release_and_its_findings_in_each_session(world: World) -> None:
+    async with agent(world):
+        await world.control.until(lambda: world.control.findings)
+        assert world.control.sessions[0].hello.software == f"volary-agent {version('volary')}"
+        # Its clock is far ahead of the fake's, which the first session shows.
+        await world.control.until(
+            lambda: [each.about for each in world.control.findings[-1].findings] == ["clock"]
+        )
+        [skew] = world.control.findings[-1].findings
+        assert skew.outcome == link_pb2.Finding.OUTCOME_FAULT
+        assert "let NTP set this node's clock" in skew.remedy
+        sent = len(world.control.findings)
+        await world.control.disconnect()
+        await world.control.until(lambda: len(world.control.findings) > sent)
+        assert world.control.findings[-1] == world.control.findings[sent - 1]

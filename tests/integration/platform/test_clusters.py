@@ -10,9 +10,11 @@ import pytest
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.roles import CONTRIBUTOR
+from controlplane.store.agents.findings import save_findings
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.identity.audit import Audit
 from shared.kit.clock import SystemClock
+from shared.model.findings import Finding, FindingOutcome, Findings
 from shared.model.ids import ClusterName
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT
 from tests.integration.api.requests import create_run
@@ -215,3 +217,29 @@ async def test_caller_knows_what_they_may_do_and_where(world: World) -> None:
     assert grant["project"] == PROJECT
     assert "run:read" in grant["permissions"]
     assert "run:abort" not in grant["permissions"]
+
+
+async def test_findings_of_an_agent_are_served_with_its_cluster(world: World) -> None:
+    got = await world.ada.call(f"{CLUSTERS}/GetCluster", name=CLUSTER)
+    assert "findings" not in got
+    fault = Finding(
+        about="permissions",
+        outcome=FindingOutcome.FAULT,
+        text="may not create pods",
+        remedy="add this to the agent's role",
+    )
+    fine = Finding(about="kubernetes", outcome=FindingOutcome.OK, text="it answers")
+    checked = SystemClock().now().replace(microsecond=0)
+    async with world.database.for_org(ORG) as tx:
+        await save_findings(tx, ClusterName(CLUSTER), Findings([fault, fine], checked), checked)
+    got = await world.ada.call(f"{CLUSTERS}/GetCluster", name=CLUSTER)
+    assert got["findings"]["findings"] == [
+        {
+            "about": "permissions",
+            "outcome": "fault",
+            "text": "may not create pods",
+            "remedy": "add this to the agent's role",
+        },
+        {"about": "kubernetes", "outcome": "ok", "text": "it answers"},
+    ]
+    assert got["findings"]["checkedAt"] == f"{checked:%Y-%m-%dT%H:%M:%SZ}"

@@ -128,8 +128,8 @@ def test_unreadable_ca_file_is_named(
 def test_agent_with_bad_settings_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def fail(settings: Settings) -> None:
-        del settings
+    async def fail(settings: Settings, checks: object) -> None:
+        del settings, checks
         raise error
 
     monkeypatch.setattr(cli, "run_agent", fail)
@@ -182,8 +182,8 @@ def test_kubernetes_agent_outside_of_a_pod_needs_a_namespace(
 def test_misspelt_variable_of_the_agent_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def stop_at_once(settings: Settings) -> None:
-        del settings
+    async def stop_at_once(settings: Settings, checks: object) -> None:
+        del settings, checks
 
     monkeypatch.setattr(cli, "run_agent", stop_at_once)
     monkeypatch.setattr("dataplane.agent.cli.logs.configure", lambda **_: None)

@@ -27,7 +27,7 @@ from shared.idl.agent.v1 import call_pb2 as shared_dot_idl_dot_agent_dot_v1_dot_
 from shared.idl.agent.v1 import report_pb2 as shared_dot_idl_dot_agent_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/idl/agent/v1/link.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\x1a\x1eshared/idl/agent/v1/call.proto\x1a shared/idl/agent/v1/report.proto\"\xd4\x02\n\nAgentFrame\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.HelloH\x00\x12/\n\tinventory\x18\x02 \x01(\x0b\x32\x1a.volary.agent.v1.InventoryH\x00\x12)\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x17.volary.agent.v1.CreditH\x00\x12-\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x19.volary.agent.v1.AcceptedH\x00\x12/\n\x07reports\x18\x05 \x01(\x0b\x32\x1c.volary.agent.v1.ReportBatchH\x00\x12/\n\theartbeat\x18\x06 \x01(\x0b\x32\x1a.volary.agent.v1.HeartbeatH\x00\x12\'\n\x05reply\x18\x07 \x01(\x0b\x32\x16.volary.agent.v1.ReplyH\x00\x42\x07\n\x05\x66rame\"\xe5\x04\n\x0c\x43ontrolFrame\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.volary.agent.v1.WelcomeH\x00\x12+\n\x07refusal\x18\x02 \x01(\x0b\x32\x18.volary.agent.v1.RefusalH\x00\x12-\n\x08verdicts\x18\x03 \x01(\x0b\x32\x19.volary.agent.v1.VerdictsH\x00\x12\x37\n\x0b\x61ssignments\x18\x04 \x01(\x0b\x32 .volary.agent.v1.AssignmentBatchH\x00\x12\x41\n\x10\x61\x63knowledgements\x18\x05 \x01(\x0b\x32%.volary.agent.v1.AcknowledgementBatchH\x00\x12+\n\x05stops\x18\x06 \x01(\x0b\x32\x1a.volary.agent.v1.StopBatchH\x00\x12)\n\x06wanted\x18\x07 \x01(\x0b\x32\x17.volary.agent.v1.WantedH\x00\x12/\n\theartbeat\x18\x08 \x01(\x0b\x32\x1a.volary.agent.v1.HeartbeatH\x00\x12%\n\x04\x63\x61ll\x18\t \x01(\x0b\x32\x15.volary.agent.v1.CallH\x00\x12\x32\n\x0b\x63\x61ll_credit\x18\n \x01(\x0b\x32\x1b.volary.agent.v1.CallCreditH\x00\x12\x32\n\x0b\x63\x61ll_cancel\x18\x0b \x01(\x0b\x32\x1b.volary.agent.v1.CallCancelH\x00\x12/\n\tconfirmed\x18\x0c \x01(\x0b\x32\x1a.volary.agent.v1.ConfirmedH\x00\x42\x07\n\x05\x66rame\"\xc9\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x04 \x01(\r\x12\x10\n\x08software\x18\x05 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\x12\x12\n\nlast_epoch\x18\x07 \x01(\x04\x12\x13\n\x0bsecrets_key\x18\x08 \x01(\x0c\x12\x0b\n\x03org\x18\t \x01(\t\x12\x0f\n\x07\x63luster\x18\n \x01(\t\"\x9b\x01\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x14\n\x0cheartbeat_ms\x18\x03 \x01(\r\x12\x15\n\rself_fence_ms\x18\x04 \x01(\r\x12\x19\n\x11reassign_after_ms\x18\x05 \x01(\r\x12\x16\n\x0eserver_time_us\x18\x06 \x01(\x03\x12\x0f\n\x07\x63luster\x18\x07 \x01(\t\"e\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05retry\x18\x03 \x01(\x08\x12\x14\n\x0c\x65nd_attempts\x18\x04 \x01(\x08\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\"A\n\tInventory\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\x12\x0c\n\x04last\x18\x02 \x01(\x08\"K\n\x08Verdicts\x12\x31\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1f.volary.agent.v1.VerdictOnLease\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\xb8\x01\n\x0eVerdictOnLease\x12%\n\x05lease\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.Lease\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.volary.agent.v1.VerdictOnLease.Kind\"K\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_KEEP\x10\x01\x12\r\n\tKIND_STOP\x10\x02\x12\x0f\n\x0bKIND_FORGET\x10\x03\"\x17\n\x06\x43redit\x12\r\n\x05total\x18\x01 \x01(\x04\"]\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nsent_at_us\x18\x02 \x01(\x03\x12\r\n\x05noted\x18\x03 \x01(\x04\x12\x0c\n\x04held\x18\x04 \x01(\r\x12\x0f\n\x07running\x18\x05 \x01(\r\"1\n\tStopBatch\x12$\n\x05stops\x18\x01 \x03(\x0b\x32\x15.volary.agent.v1.Stop\"M\n\x04Stop\x12%\n\x05lease\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.Lease\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x66orget\x18\x03 \x01(\x08\"\x85\x01\n\x06Wanted\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08\x63ordoned\x18\x02 \x01(\x08\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12\x1a\n\x12reconnect_after_ms\x18\x04 \x01(\r\x12\x14\n\x0crenew_serial\x18\x05 \x01(\t\x12\x14\n\x0c\x65nd_attempts\x18\x06 \x01(\t2X\n\x0bLinkService\x12I\n\x07\x43onnect\x12\x1b.volary.agent.v1.AgentFrame\x1a\x1d.volary.agent.v1.ControlFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/idl/agent/v1/link.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\x1a\x1eshared/idl/agent/v1/call.proto\x1a shared/idl/agent/v1/report.proto\"\x83\x03\n\nAgentFrame\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.HelloH\x00\x12/\n\tinventory\x18\x02 \x01(\x0b\x32\x1a.volary.agent.v1.InventoryH\x00\x12)\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x17.volary.agent.v1.CreditH\x00\x12-\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x19.volary.agent.v1.AcceptedH\x00\x12/\n\x07reports\x18\x05 \x01(\x0b\x32\x1c.volary.agent.v1.ReportBatchH\x00\x12/\n\theartbeat\x18\x06 \x01(\x0b\x32\x1a.volary.agent.v1.HeartbeatH\x00\x12\'\n\x05reply\x18\x07 \x01(\x0b\x32\x16.volary.agent.v1.ReplyH\x00\x12-\n\x08\x66indings\x18\x08 \x01(\x0b\x32\x19.volary.agent.v1.FindingsH\x00\x42\x07\n\x05\x66rame\"\xe5\x04\n\x0c\x43ontrolFrame\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.volary.agent.v1.WelcomeH\x00\x12+\n\x07refusal\x18\x02 \x01(\x0b\x32\x18.volary.agent.v1.RefusalH\x00\x12-\n\x08verdicts\x18\x03 \x01(\x0b\x32\x19.volary.agent.v1.VerdictsH\x00\x12\x37\n\x0b\x61ssignments\x18\x04 \x01(\x0b\x32 .volary.agent.v1.AssignmentBatchH\x00\x12\x41\n\x10\x61\x63knowledgements\x18\x05 \x01(\x0b\x32%.volary.agent.v1.AcknowledgementBatchH\x00\x12+\n\x05stops\x18\x06 \x01(\x0b\x32\x1a.volary.agent.v1.StopBatchH\x00\x12)\n\x06wanted\x18\x07 \x01(\x0b\x32\x17.volary.agent.v1.WantedH\x00\x12/\n\theartbeat\x18\x08 \x01(\x0b\x32\x1a.volary.agent.v1.HeartbeatH\x00\x12%\n\x04\x63\x61ll\x18\t \x01(\x0b\x32\x15.volary.agent.v1.CallH\x00\x12\x32\n\x0b\x63\x61ll_credit\x18\n \x01(\x0b\x32\x1b.volary.agent.v1.CallCreditH\x00\x12\x32\n\x0b\x63\x61ll_cancel\x18\x0b \x01(\x0b\x32\x1b.volary.agent.v1.CallCancelH\x00\x12/\n\tconfirmed\x18\x0c \x01(\x0b\x32\x1a.volary.agent.v1.ConfirmedH\x00\x42\x07\n\x05\x66rame\"\xc9\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x04 \x01(\r\x12\x10\n\x08software\x18\x05 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\x12\x12\n\nlast_epoch\x18\x07 \x01(\x04\x12\x13\n\x0bsecrets_key\x18\x08 \x01(\x0c\x12\x0b\n\x03org\x18\t \x01(\t\x12\x0f\n\x07\x63luster\x18\n \x01(\t\"\x9b\x01\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x14\n\x0cheartbeat_ms\x18\x03 \x01(\r\x12\x15\n\rself_fence_ms\x18\x04 \x01(\r\x12\x19\n\x11reassign_after_ms\x18\x05 \x01(\r\x12\x16\n\x0eserver_time_us\x18\x06 \x01(\x03\x12\x0f\n\x07\x63luster\x18\x07 \x01(\t\"e\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05retry\x18\x03 \x01(\x08\x12\x14\n\x0c\x65nd_attempts\x18\x04 \x01(\x08\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\"A\n\tInventory\x12&\n\x06leases\x18\x01 \x03(\x0b\x32\x16.volary.agent.v1.Lease\x12\x0c\n\x04last\x18\x02 \x01(\x08\"K\n\x08Verdicts\x12\x31\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1f.volary.agent.v1.VerdictOnLease\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\xb8\x01\n\x0eVerdictOnLease\x12%\n\x05lease\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.Lease\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.volary.agent.v1.VerdictOnLease.Kind\"K\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_KEEP\x10\x01\x12\r\n\tKIND_STOP\x10\x02\x12\x0f\n\x0bKIND_FORGET\x10\x03\"\x17\n\x06\x43redit\x12\r\n\x05total\x18\x01 \x01(\x04\"]\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nsent_at_us\x18\x02 \x01(\x03\x12\r\n\x05noted\x18\x03 \x01(\x04\x12\x0c\n\x04held\x18\x04 \x01(\r\x12\x0f\n\x07running\x18\x05 \x01(\r\"M\n\x08\x46indings\x12*\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x18.volary.agent.v1.Finding\x12\x15\n\rchecked_at_us\x18\x02 \x01(\x03\"\xc5\x01\n\x07\x46inding\x12\r\n\x05\x61\x62out\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0e\x32 .volary.agent.v1.Finding.Outcome\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\"Z\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTCOME_OK\x10\x01\x12\x13\n\x0fOUTCOME_WARNING\x10\x02\x12\x11\n\rOUTCOME_FAULT\x10\x03\"1\n\tStopBatch\x12$\n\x05stops\x18\x01 \x03(\x0b\x32\x15.volary.agent.v1.Stop\"M\n\x04Stop\x12%\n\x05lease\x18\x01 \x01(\x0b\x32\x16.volary.agent.v1.Lease\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x66orget\x18\x03 \x01(\x08\"\x85\x01\n\x06Wanted\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08\x63ordoned\x18\x02 \x01(\x08\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12\x1a\n\x12reconnect_after_ms\x18\x04 \x01(\r\x12\x14\n\x0crenew_serial\x18\x05 \x01(\t\x12\x14\n\x0c\x65nd_attempts\x18\x06 \x01(\t2X\n\x0bLinkService\x12I\n\x07\x43onnect\x12\x1b.volary.agent.v1.AgentFrame\x1a\x1d.volary.agent.v1.ControlFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,33 +35,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.agent.v1.link_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTFRAME']._serialized_start=156
-  _globals['_AGENTFRAME']._serialized_end=496
-  _globals['_CONTROLFRAME']._serialized_start=499
-  _globals['_CONTROLFRAME']._serialized_end=1112
-  _globals['_HELLO']._serialized_start=1115
-  _globals['_HELLO']._serialized_end=1316
-  _globals['_WELCOME']._serialized_start=1319
-  _globals['_WELCOME']._serialized_end=1474
-  _globals['_REFUSAL']._serialized_start=1476
-  _globals['_REFUSAL']._serialized_end=1577
-  _globals['_INVENTORY']._serialized_start=1579
-  _globals['_INVENTORY']._serialized_end=1644
-  _globals['_VERDICTS']._serialized_start=1646
-  _globals['_VERDICTS']._serialized_end=1721
-  _globals['_VERDICTONLEASE']._serialized_start=1724
-  _globals['_VERDICTONLEASE']._serialized_end=1908
-  _globals['_VERDICTONLEASE_KIND']._serialized_start=1833
-  _globals['_VERDICTONLEASE_KIND']._serialized_end=1908
-  _globals['_CREDIT']._serialized_start=1910
-  _globals['_CREDIT']._serialized_end=1933
-  _globals['_HEARTBEAT']._serialized_start=1935
-  _globals['_HEARTBEAT']._serialized_end=2028
-  _globals['_STOPBATCH']._serialized_start=2030
-  _globals['_STOPBATCH']._serialized_end=2079
-  _globals['_STOP']._serialized_start=2081
-  _globals['_STOP']._serialized_end=2158
-  _globals['_WANTED']._serialized_start=2161
-  _globals['_WANTED']._serialized_end=2294
-  _globals['_LINKSERVICE']._serialized_start=2296
-  _globals['_LINKSERVICE']._serialized_end=2384
+  _globals['_AGENTFRAME']._serialized_end=543
+  _globals['_CONTROLFRAME']._serialized_start=546
+  _globals['_CONTROLFRAME']._serialized_end=1159
+  _globals['_HELLO']._serialized_start=1162
+  _globals['_HELLO']._serialized_end=1363
+  _globals['_WELCOME']._serialized_start=1366
+  _globals['_WELCOME']._serialized_end=1521
+  _globals['_REFUSAL']._serialized_start=1523
+  _globals['_REFUSAL']._serialized_end=1624
+  _globals['_INVENTORY']._serialized_start=1626
+  _globals['_INVENTORY']._serialized_end=1691
+  _globals['_VERDICTS']._serialized_start=1693
+  _globals['_VERDICTS']._serialized_end=1768
+  _globals['_VERDICTONLEASE']._serialized_start=1771
+  _globals['_VERDICTONLEASE']._serialized_end=1955
+  _globals['_VERDICTONLEASE_KIND']._serialized_start=1880
+  _globals['_VERDICTONLEASE_KIND']._serialized_end=1955
+  _globals['_CREDIT']._serialized_start=1957
+  _globals['_CREDIT']._serialized_end=1980
+  _globals['_HEARTBEAT']._serialized_start=1982
+  _globals['_HEARTBEAT']._serialized_end=2075
+  _globals['_FINDINGS']._serialized_start=2077
+  _globals['_FINDINGS']._serialized_end=2154
+  _globals['_FINDING']._serialized_start=2157
+  _globals['_FINDING']._serialized_end=2354
+  _globals['_FINDING_OUTCOME']._serialized_start=2264
+  _globals['_FINDING_OUTCOME']._serialized_end=2354
+  _globals['_STOPBATCH']._serialized_start=2356
+  _globals['_STOPBATCH']._serialized_end=2405
+  _globals['_STOP']._serialized_start=2407
+  _globals['_STOP']._serialized_end=2484
+  _globals['_WANTED']._serialized_start=2487
+  _globals['_WANTED']._serialized_end=2620
+  _globals['_LINKSERVICE']._serialized_start=2622
+  _globals['_LINKSERVICE']._serialized_end=2710
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentFrame(_message.Message):
-    __slots__ = ("hello", "inventory", "credit", "accepted", "reports", "heartbeat", "reply")
+    __slots__ = ("hello", "inventory", "credit", "accepted", "reports", "heartbeat", "reply", "findings")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class AgentFrame(_message.Message):
     REPORTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     inventory: Inventory
     credit: Credit
@@ -26,7 +27,8 @@ class AgentFrame(_message.Message):
     reports: _report_pb2.ReportBatch
     heartbeat: Heartbeat
     reply: _call_pb2.Reply
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., inventory: _Optional[_Union[Inventory, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., accepted: _Optional[_Union[_assignment_pb2.Accepted, _Mapping]] = ..., reports: _Optional[_Union[_report_pb2.ReportBatch, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reply: _Optional[_Union[_call_pb2.Reply, _Mapping]] = ...) -> None: ...
+    findings: Findings
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., inventory: _Optional[_Union[Inventory, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., accepted: _Optional[_Union[_assignment_pb2.Accepted, _Mapping]] = ..., reports: _Optional[_Union[_report_pb2.ReportBatch, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reply: _Optional[_Union[_call_pb2.Reply, _Mapping]] = ..., findings: _Optional[_Union[Findings, _Mapping]] = ...) -> None: ...
 
 class ControlFrame(_message.Message):
     __slots__ = ("welcome", "refusal", "verdicts", "assignments", "acknowledgements", "stops", "wanted", "heartbeat", "call", "call_credit", "call_cancel", "confirmed")
@@ -165,6 +167,36 @@ class Heartbeat(_message.Message):
     held: int
     running: int
     def __init__(self, number: _Optional[int] = ..., sent_at_us: _Optional[int] = ..., noted: _Optional[int] = ..., held: _Optional[int] = ..., running: _Optional[int] = ...) -> None: ...
+
+class Findings(_message.Message):
+    __slots__ = ("findings", "checked_at_us")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    checked_at_us: int
+    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., checked_at_us: _Optional[int] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("about", "outcome", "text", "remedy")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[Finding.Outcome]
+        OUTCOME_OK: _ClassVar[Finding.Outcome]
+        OUTCOME_WARNING: _ClassVar[Finding.Outcome]
+        OUTCOME_FAULT: _ClassVar[Finding.Outcome]
+    OUTCOME_UNSPECIFIED: Finding.Outcome
+    OUTCOME_OK: Finding.Outcome
+    OUTCOME_WARNING: Finding.Outcome
+    OUTCOME_FAULT: Finding.Outcome
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    about: str
+    outcome: Finding.Outcome
+    text: str
+    remedy: str
+    def __init__(self, about: _Optional[str] = ..., outcome: _Optional[_Union[Finding.Outcome, str]] = ..., text: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class StopBatch(_message.Message):
     __slots__ = ("stops",)

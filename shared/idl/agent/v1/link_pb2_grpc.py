@@ -32,7 +32,7 @@ class LinkServiceStub:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply, Findings up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
@@ -60,7 +60,7 @@ class LinkServiceServicer:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply, Findings up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
@@ -97,7 +97,7 @@ class LinkService:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply, Findings up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 

@@ -44,18 +44,20 @@ class Cluster(_message.Message):
     def __init__(self, name: _Optional[str] = ..., pool: _Optional[str] = ..., cordoned: _Optional[bool] = ..., draining_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[str] = ..., connected: _Optional[bool] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ..., agent: _Optional[_Union[ClusterAgent, _Mapping]] = ..., load: _Optional[_Union[ClusterLoad, _Mapping]] = ..., version: _Optional[int] = ..., cloned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cloned: _Optional[str] = ...) -> None: ...
 
 class ClusterAgent(_message.Message):
-    __slots__ = ("agent_id", "instance_id", "software", "protocol", "capabilities")
+    __slots__ = ("agent_id", "instance_id", "software", "protocol", "capabilities", "version_skew")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_SKEW_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     instance_id: str
     software: str
     protocol: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., software: _Optional[str] = ..., protocol: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+    version_skew: str
+    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., software: _Optional[str] = ..., protocol: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., version_skew: _Optional[str] = ...) -> None: ...
 
 class ClusterLoad(_message.Message):
     __slots__ = ("leased", "unaccepted", "held", "running", "slots", "counted_at")
@@ -73,6 +75,28 @@ class ClusterLoad(_message.Message):
     counted_at: _timestamp_pb2.Timestamp
     def __init__(self, leased: _Optional[int] = ..., unaccepted: _Optional[int] = ..., held: _Optional[int] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ..., counted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class ClusterFindings(_message.Message):
+    __slots__ = ("findings", "checked_at", "received_at")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[ClusterFinding]
+    checked_at: _timestamp_pb2.Timestamp
+    received_at: _timestamp_pb2.Timestamp
+    def __init__(self, findings: _Optional[_Iterable[_Union[ClusterFinding, _Mapping]]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ClusterFinding(_message.Message):
+    __slots__ = ("about", "outcome", "text", "remedy")
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    about: str
+    outcome: str
+    text: str
+    remedy: str
+    def __init__(self, about: _Optional[str] = ..., outcome: _Optional[str] = ..., text: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
+
 class GetClusterRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -80,10 +104,12 @@ class GetClusterRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetClusterResponse(_message.Message):
-    __slots__ = ("cluster",)
+    __slots__ = ("cluster", "findings")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     cluster: Cluster
-    def __init__(self, cluster: _Optional[_Union[Cluster, _Mapping]] = ...) -> None: ...
+    findings: ClusterFindings
+    def __init__(self, cluster: _Optional[_Union[Cluster, _Mapping]] = ..., findings: _Optional[_Union[ClusterFindings, _Mapping]] = ...) -> None: ...
 
 class ListClustersRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

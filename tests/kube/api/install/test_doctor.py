@@ -11,10 +11,12 @@ from click.testing import CliRunner
 
 from dataplane.agent import cli
 from dataplane.agent.doctor.checks import run_checks
+from dataplane.agent.doctor.regular import run_regular_checks
 from dataplane.agent.doctor.results import CheckResult, Outcome
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.settings import read
+from shared.model.findings import FindingOutcome
 from tests.kube.api.install.conftest import NAME, Installed, installed
 from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
@@ -253,3 +255,15 @@ def _definition(plural: str, group: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+async def test_regular_checks_of_an_installed_agent_find_what_the_doctor_finds(
+    agent: Installed,
+) -> None:
+    await look_until(agent, "permissions", Outcome.OK)
+    found = await run_regular_checks(await settings_of(agent), SystemClock(), timedelta(minutes=2))
+    by_about = {each.about: each.outcome for each in found if each.outcome is FindingOutcome.OK}
+    assert {"kubernetes", "permissions", "namespaces"} <= by_about.keys()
+    [skew] = [each for each in found if "control plane" in each.text]
+    assert (skew.about, skew.outcome) == ("clock", FindingOutcome.FAULT)
+    assert not [each for each in found if each.about in ("storage", "api", "proxy")]

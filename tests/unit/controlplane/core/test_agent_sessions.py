@@ -17,6 +17,7 @@ from controlplane.core.agent_session_effects import (
     PassReply,
     Received,
     ReconcileInventory,
+    RecordFindings,
     RecordHeartbeat,
     Send,
     Sent,
@@ -27,6 +28,7 @@ from controlplane.core.inventory import LeaseRecord
 from controlplane.core.link_protocol import MAX_CREDIT_AHEAD
 from controlplane.core.link_timings import LinkTimings
 from controlplane.core.queues import ANY_POOL
+from shared.model.findings import Findings
 from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
 from shared.model.link_messages import (
     Accepted,
@@ -90,6 +92,7 @@ MESSAGES: dict[AgentFrame, Received] = {
         )
     },
     AgentFrame.REPLY: CallReply("a reply"),
+    AgentFrame.FINDINGS: Findings([], NOW),
 }
 
 
@@ -343,6 +346,23 @@ def test_heartbeat_is_recorded_with_the_agents_load_and_acknowledged() -> None:
     assert sent(session.heartbeat_recorded(recorded, SPEC)) == [
         Heartbeat(number=2, sent_at=later, noted=41)
     ]
+
+
+def test_latest_findings_are_stored_with_the_next_heartbeat() -> None:
+    session = make_session(State.OPEN)
+    assert session.receive(Findings([], NOW), NOW) == []
+    assert session.receive(Findings([], NOW + SECOND), NOW) == []
+    assert session.tick(NOW)[1:] == [RecordFindings(Findings([], NOW + SECOND))]
+    assert len(session.tick(NOW)) == 1
+
+
+def test_restored_org_changes_the_desired_state_without_a_new_version() -> None:
+    session = make_session(State.OPEN)
+    session.claimed(SPEC, 0)
+    deleted = replace(SPEC, cordoned=True, end_attempts="the org was deleted")
+    told = DesiredState(version=1, cordoned=True, end_attempts="the org was deleted")
+    assert [sent(session.claimed(deleted, 0)) for _ in range(2)] == [[told], []]
+    assert sent(session.claimed(SPEC, 0)) == [DesiredState(version=1)]
 
 
 def test_load_has_no_time_before_the_agents_first_heartbeat() -> None:
