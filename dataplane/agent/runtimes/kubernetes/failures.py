@@ -31,6 +31,7 @@ _PROBES_FAILED = ("Liveness probe failed", "Startup probe failed")
 _CRASHED = frozenset(128 + int(number) for number in CRASHES)
 _UNFIT_FILES = frozenset({3})  # the copilot's exit code for errors that the user has to fix
 _TOLERANCE = timedelta(seconds=1)  # timestamps of the API have whole seconds
+_SAME_KILL = timedelta(seconds=5)  # between the ends of containers that one lack of memory killed
 
 _DISRUPTIONS: Mapping[str, tuple[str, FailureKind, str]] = {
     "PreemptionByScheduler": (
@@ -117,7 +118,7 @@ def _no_primary(primary: str) -> Failure:
 def _killed_for_memory(pod: Object, status: Object) -> Failure | None:
     """Return a memory failure if the kernel killed a process of the container, first or not."""
     if statuses.terminated(status).get("reason") != OOM_KILLED:
-        return None
+        return _killed_for_memory_of_pod(pod, status)
     name = status["name"]
     container = next(one for one in pod["spec"]["containers"] if one["name"] == name)
     limit = ((container.get("resources") or {}).get("limits") or {}).get("memory", "")
@@ -128,6 +129,34 @@ def _killed_for_memory(pod: Object, status: Object) -> Failure | None:
         message=f"the task used more memory than its limit{of_limit}, and was killed; request "
         "more with flyte.Resources(memory=…)",
     )
+
+
+def _killed_for_memory_of_pod(pod: Object, status: Object) -> Failure | None:
+    """
+    Return a memory failure if the container was killed when the pod as a whole had no memory left.
+
+    The pod's cgroup has a limit of its own. If that is reached first, the container runtime may miss
+    the kill: the kubelet then shows an unexplained exit with 137, and OOMKilled for another
+    container of the pod, which the kernel notified as well. Events of nodes (SystemOOM, OOMKilling)
+    are no evidence: they name a process of the node, and no pod.
+    """
+    ended = statuses.terminated(status)
+    at = statuses.parse_timestamp(ended.get("finishedAt"))
+    if ended.get("exitCode") not in _KILLED - {143} or ended.get("reason") != "Error" or at is None:
+        return None
+    for name, killed in statuses.ends_of_others(pod, status["name"]):
+        other_at = statuses.parse_timestamp(killed.get("finishedAt"))
+        if killed.get("reason") != OOM_KILLED or other_at is None:
+            continue
+        if abs(other_at - at) <= _SAME_KILL:
+            return Failure(
+                code=OOM_KILLED,
+                kind=USER,
+                message=f"the pod used more memory than its limit, and the task was killed with "
+                f"container {name}; request more with flyte.Resources(memory=…), or raise the "
+                "limit of that container in the pod template",
+            )
+    return None
 
 
 def _cluster_did(pod: Object, *, interruptible: bool) -> Failure | None:

@@ -82,6 +82,18 @@ def terminated(status: Object) -> Object:
     return (status.get("state") or {}).get("terminated") or _NOTHING
 
 
+def ends_of_others(pod: Object, name: str) -> Iterator[tuple[str, Object]]:
+    """Yield name and end of the other containers, and of a restarted one's run before."""
+    lasting = sidecars(pod)
+    for status in _statuses(pod):
+        is_init = status in init_statuses(pod) and status["name"] not in lasting
+        if status["name"] == name or is_init:
+            continue
+        for state in (status.get("state"), status.get("lastState")):
+            if ended := (state or {}).get("terminated"):
+                yield status["name"], ended
+
+
 def sidecars(pod: Object) -> Collection[str]:
     """Return the names of native sidecars: init containers that run as long as the others do."""
     return {

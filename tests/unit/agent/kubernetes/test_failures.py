@@ -304,3 +304,64 @@ def test_container_that_could_not_start_never_began() -> None:
     state["terminated"]["startedAt"] = "1970-01-01T00:00:00Z"  # as kubelets have it
 
     assert statuses.began_at(make_pod(phase="Failed", state=state)) is None
+
+
+def killed_beside(other: Object, *, code: int = 137, spec: Object | None = None) -> Object:
+    """Make a pod whose task the kernel killed, as the kubelet shows it if it does not know why."""
+    main = make_status("main", ended(code, seconds_ago=10))
+    key = "initContainerStatuses" if spec else "containerStatuses"
+    shown: dict[str, object] = {"containerStatuses": [main]}
+    shown[key] = [*([] if spec else [main]), other]
+    return make_pod(phase="Failed", spec=spec, status=shown)
+
+
+SIDECAR = {"initContainers": [COPILOT]}
+
+
+@pytest.mark.parametrize(
+    ("pod", "code"),
+    [
+        (killed_beside(make_status("proxy", ended(137, "OOMKilled"))), "OOMKilled"),
+        (killed_beside(make_status("proxy", ended(0, "OOMKilled"))), "OOMKilled"),
+        (killed_beside(make_status("proxy", ended(137, "OOMKilled")), code=247), "OOMKilled"),
+        (
+            killed_beside(make_status(COPILOT["name"], ended(137, "OOMKilled")), spec=SIDECAR),
+            "OOMKilled",
+        ),
+        (
+            killed_beside({**make_status("proxy", runs()), "lastState": ended(137, "OOMKilled")}),
+            "OOMKilled",
+        ),
+        (killed_beside(make_status("proxy", ended(137))), "Interrupted"),
+        (
+            killed_beside(make_status("proxy", ended(137, "OOMKilled", seconds_ago=200))),
+            "Interrupted",
+        ),
+        (killed_beside(make_status("proxy", ended(137, "OOMKilled")), code=143), "Interrupted"),
+        (killed_beside(make_status("proxy", ended(137, "OOMKilled")), code=3), "NonZeroExit"),
+        (
+            killed_beside(
+                make_status("fetch", ended(137, "OOMKilled")),
+                spec={"initContainers": [{"name": "fetch", "image": "fetch:1"}]},
+            ),
+            "Interrupted",
+        ),
+    ],
+    ids=[
+        "both-killed",
+        "other-ended-well",
+        "launcher-reports-the-kill",
+        "sidecar-killed",
+        "restarted-container-killed",
+        "no-lack-of-memory",
+        "another-time",
+        "asked-to-stop",
+        "own-exit",
+        "init-container-long-before",
+    ],
+)
+def test_kill_while_the_pod_has_no_memory_left_is_a_memory_failure(pod: Object, code: str) -> None:
+    failure = observe(pod).failure
+
+    assert failure is not None
+    assert failure.code == code
