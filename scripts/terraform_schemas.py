@@ -22,7 +22,7 @@ from typing import Any
 
 _ROOT = Path(__file__).parent.parent
 SCHEMAS = _ROOT / "tests" / "terraform" / "schemas"
-_MODULES = _ROOT / "infra" / "terraform" / "modules"
+_CONFIGURATIONS = _ROOT / "infra" / "terraform"
 PACKAGES = {
     "aws": "@cdktf/provider-aws@21.22.1",
     "azurerm": "@cdktf/provider-azurerm@14.23.1",
@@ -131,9 +131,9 @@ def _snake(name: str) -> str:
 
 
 def list_used() -> Mapping[str, set[tuple[str, str]]]:
-    """Return the (resource or data, type) that modules use, by provider."""
+    """Return the (resource or data, type) that modules and examples use, by provider."""
     used: dict[str, set[tuple[str, str]]] = {}
-    for file in sorted(_MODULES.rglob("*.tf")):
+    for file in sorted(_CONFIGURATIONS.rglob("*.tf")):
         for kind, name in _USED.findall(file.read_text()):
             provider = name.partition("_")[0]
             if provider in PACKAGES:
@@ -157,10 +157,13 @@ def extract(package: Path, provider: str, used: set[tuple[str, str]]) -> dict[st
 
 
 def _read(archive: tarfile.TarFile, folder: str) -> dict[str, Any]:
-    content = archive.extractfile(f"package/lib/{folder}/index.d.ts")
-    if content is None:
+    # The types of large resources are split over several files.
+    parts = re.compile(rf"package/lib/{folder}/(index|index-structs/structs\d+)\.d\.ts")
+    files = [name for name in archive.getnames() if parts.fullmatch(name)]
+    contents = [content.read().decode() for each in files if (content := archive.extractfile(each))]
+    if not contents:
         sys.exit(f"the package has no {folder}")
-    source = Source.parse(content.read().decode())
+    source = Source.parse("\n".join(contents))
     [config] = [
         each
         for each in source.interfaces

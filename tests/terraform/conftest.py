@@ -14,6 +14,7 @@ from tests.system.tenants import world as installations
 from tests.system.tenants.world import Installation
 from tests.terraform import cli
 from tests.terraform.cli import Terraform
+from tests.terraform.modules import build_schema_providers, with_schema_providers
 from tests.terraform.world import Org, make_org
 
 __all__ = ["helm"]
@@ -57,6 +58,20 @@ def terraform(plain_terraform: Terraform, provider_folder: Path) -> Terraform:
         "  direct {}\n}\n"
     )
     return plain_terraform
+
+
+@pytest.fixture(scope="session")
+def schema_providers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("schema-providers")
+    build_schema_providers(folder)
+    return folder
+
+
+@pytest.fixture
+def clouds(plain_terraform: Terraform, schema_providers: Path, provider_folder: Path) -> Terraform:
+    """Terraform in a copy of infra/terraform, with the schemas of the clouds' providers."""
+    terraform = with_schema_providers(plain_terraform, schema_providers, provider_folder)
+    return terraform.with_environment(TF_VAR_database_owner_password="p" * 16)
 
 
 @pytest.fixture(scope="module")

@@ -67,3 +67,11 @@ def planned(terraform: Terraform) -> dict[str, dict[str, Any]]:
         for each in shown["resource_changes"]
         if each["mode"] == "managed"
     }
+
+
+def within(terraform: Terraform, folder: str) -> Terraform:
+    """Return Terraform in a folder of the copy, with its modules."""
+    directory = terraform.directory / "infra/terraform" / folder
+    there = Terraform(terraform.command, directory, terraform.environment)
+    there.run("get")
+    return there

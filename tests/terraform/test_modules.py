@@ -6,7 +6,6 @@ Nothing here applies anything to a cloud: infra/terraform/README.md says so.
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +19,20 @@ from tests.terraform.modules import (
     INFRA,
     MODULES,
     SCHEMAS,
-    build_schema_providers,
     copy_module,
     planned,
-    with_schema_providers,
+    within,
 )
 
+IDENTITIES = {  # annotations of service accounts
+    "aws": set(),  # EKS Pod Identity needs none
+    "azure": {"azure.workload.identity/client-id"},
+    "gcp": {"iam.gke.io/gcp-service-account"},
+}
 PURE = sorted(folder.parent for folder in MODULES.rglob("tests"))
 EXAMPLES = sorted(path.name for path in (INFRA / "examples").iterdir())
 MODULE_FOLDERS = sorted({file.parent for file in MODULES.rglob("*.tf")})
 _VARIABLE = re.compile(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="session")
-def schema_providers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("schema-providers")
-    build_schema_providers(folder)
-    return folder
-
-
-@pytest.fixture
-def clouds(plain_terraform: Terraform, schema_providers: Path, provider_folder: Path) -> Terraform:
-    """Terraform in a copy of infra/terraform, with the schemas of the clouds' providers."""
-    return with_schema_providers(plain_terraform, schema_providers, provider_folder)
-
-
-def within(terraform: Terraform, folder: str) -> Terraform:
-    directory = terraform.directory / "infra/terraform" / folder
-    there = Terraform(terraform.command, directory, terraform.environment)
-    there.run("get")
-    return there
 
 
 @pytest.mark.parametrize("module", PURE, ids=lambda path: str(path.relative_to(MODULES)))
@@ -83,13 +66,14 @@ def test_example_fits_the_schemas_and_can_be_planned(clouds: Terraform, example:
     terraform = within(clouds, f"examples/{example}")
     terraform.run("validate")
     found = planned(terraform)
-    assert len(found) > 40
-    untagged = [
+    assert len(found) > 20
+    unlabelled = [
         address
         for address, values in found.items()
-        if "tags" in values and not (values["tags"] or {}).get("volary-name")
+        for name in (("labels", "resource_labels") if ".google_" in address else ("tags",))
+        if name in values and not (values[name] or {}).get("volary-name")
     ]
-    assert untagged == []
+    assert unlabelled == []
 
 
 def test_misspelt_and_missing_arguments_of_a_module_are_found(clouds: Terraform) -> None:
@@ -130,12 +114,98 @@ def test_database_is_in_two_zones_encrypted_and_restorable(clouds: Terraform) ->
     assert database["manage_master_user_password"]
 
 
+def test_google_bucket_and_database_are_private_encrypted_and_restorable(
+    clouds: Terraform,
+) -> None:
+    found = planned(within(clouds, "examples/gcp-control-plane"))
+    bucket = found["module.control_plane.module.bucket[0].google_storage_bucket.this"]
+    assert bucket["public_access_prevention"] == "enforced"
+    assert bucket["uniform_bucket_level_access"]
+    assert bucket["versioning"][0]["enabled"]
+    assert bucket["encryption"]
+    database = found["module.control_plane.google_sql_database_instance.this"]
+    [settings] = database["settings"]
+    assert settings["availability_type"] == "REGIONAL"
+    assert settings["tier"] == "db-custom-4-16384"
+    [backups] = settings["backup_configuration"]
+    assert backups["point_in_time_recovery_enabled"]
+    [address] = settings["ip_configuration"]
+    assert not address["ipv4_enabled"]
+    assert address["ssl_mode"] == "ENCRYPTED_ONLY"
+    [nodes] = found[
+        'module.control_plane.module.cluster.google_container_node_pool.this["control-plane"]'
+    ]["node_config"]
+    assert nodes["workload_metadata_config"][0]["mode"] == "GKE_METADATA"
+
+
+def test_azure_account_and_database_are_private_encrypted_and_restorable(
+    clouds: Terraform,
+) -> None:
+    found = planned(within(clouds, "examples/azure-control-plane"))
+    account = found["module.control_plane.module.storage.azurerm_storage_account.this"]
+    assert not account["shared_access_key_enabled"]
+    assert not account["allow_nested_items_to_be_public"]
+    assert account["min_tls_version"] == "TLS1_2"
+    assert account["blob_properties"][0]["versioning_enabled"]
+    database = found["module.control_plane.azurerm_postgresql_flexible_server.this"]
+    assert database["high_availability"][0]["mode"] == "ZoneRedundant"
+    assert database["backup_retention_days"] == 14
+    assert not database["public_network_access_enabled"]
+    assert database["administrator_password_wo"] is None
+    cluster = found["module.control_plane.module.cluster.azurerm_kubernetes_cluster.this"]
+    assert cluster["local_account_disabled"]
+    assert cluster["workload_identity_enabled"]
+
+
+@pytest.mark.parametrize("cloud", ["azure", "gcp"])
+def test_agents_and_tasks_have_the_least_roles_on_the_store(clouds: Terraform, cloud: str) -> None:
+    found = planned(within(clouds, f"examples/{cloud}-environment"))
+    if cloud == "gcp":
+        granted = {
+            (address.partition(".google_")[2], values["role"])
+            for address, values in found.items()
+            if address.startswith("module.environment.google_") and values.get("role")
+        }
+        assert {role for _, role in granted} == {
+            "roles/storage.objectUser",
+            "roles/iam.serviceAccountTokenCreator",
+            "roles/iam.workloadIdentityUser",
+        }
+        conditions = [
+            values["condition"][0]["expression"]
+            for address, values in found.items()
+            if ".google_storage_bucket_iam_member.store[" in address
+        ]
+    else:
+        roles = [v for a, v in found.items() if a.startswith("module.environment.azurerm_role_")]
+        assert {each["role_definition_name"] for each in roles} == {
+            "Storage Blob Data Contributor",
+            "Storage Blob Delegator",
+        }
+        conditions = [each["condition"] for each in roles if each["condition"]]
+        assert all(each["condition_version"] == "2.0" for each in roles if each["condition"])
+    assert len(conditions) == 2
+    assert all("volary/acme/" in each for each in conditions)
+
+
 @pytest.mark.parametrize(
     ("example", "release", "chart"),
     [
         ("aws-environment", "module.environment.helm_release.agent", "volary-agent"),
         (
             "aws-control-plane",
+            "module.control_plane.helm_release.control_plane",
+            "volary-controlplane",
+        ),
+        ("azure-environment", "module.environment.helm_release.agent", "volary-agent"),
+        (
+            "azure-control-plane",
+            "module.control_plane.helm_release.control_plane",
+            "volary-controlplane",
+        ),
+        ("gcp-environment", "module.environment.helm_release.agent", "volary-agent"),
+        (
+            "gcp-control-plane",
             "module.control_plane.helm_release.control_plane",
             "volary-controlplane",
         ),
@@ -150,6 +220,14 @@ def test_values_of_the_release_are_those_of_the_chart(
     terraform.apply()
     values = read_values(terraform, release)
     objects = helm.template(chart, values)
+    identity = IDENTITIES[example.partition("-")[0]]
+    accounts = [each for each in objects if each["kind"] == "ServiceAccount"]
+    assert {
+        name for each in accounts for name in each["metadata"].get("annotations", {})
+    } == identity
+    [deployment] = [each for each in objects if each["kind"] == "Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert ("azure.workload.identity/use" in labels) == example.startswith("azure")
     assert {each["kind"] for each in objects} >= {"Deployment", "ServiceAccount", "NetworkPolicy"}
     assert terraform.plan() == ""
 
@@ -173,85 +251,3 @@ def read_values(terraform: Terraform, release: str) -> dict[str, Any]:
     for text in found["instances"][0]["attributes"]["values"]:
         merged |= yaml.safe_load(text) or {}
     return merged
-
-
-WRONG = {
-    "environment": (
-        """
-  name                  = "Prod_1"
-  region                = "eu-central-1"
-  account_id            = "1"
-  control_plane_address = "https://volary.example.com"
-  join_token            = "short"
-  store                 = { bucket_arn = "arn:aws:s3:::volary", prefix = "volary" }
-  chart                 = { image = "agent", copilot = "copilot" }
-  existing_cluster      = { name = "c", endpoint = "e", certificate_authority = "a" }
-""",
-        (
-            "account_id must have twelve digits",
-            "control_plane_address must be a host such as volary.example.com",
-            "join_token is too short",
-        ),
-    ),
-    "cluster": (
-        """
-  name               = "c"
-  region             = "frankfurt"
-  zones              = ["a", "b"]
-  cidr               = "10.0.0.0/16"
-  kubernetes_version = "1.20"
-  api_access_cidrs   = ["0.0.0.0/0"]
-  admin_arns         = []
-  tags               = {}
-  node_groups        = { cpu = { instance_types = ["m7i.large"], min = 3, max = 2 } }
-""",
-        (
-            "region must be a region of AWS",
-            "kubernetes_version must be from 1.29",
-            "not the whole internet",
-            "a max of at least 1 and of at least its min",
-        ),
-    ),
-    "control-plane": (
-        """
-  name            = "prod"
-  region          = "eu-central-1"
-  account_id      = "12345678901"
-  host            = "https://volary"
-  tls_secret      = "t"
-  database_secret = "d"
-  keys_secret     = "k"
-  database        = { backup_days = 0 }
-  chart           = { image = "i" }
-  cluster         = { zones = ["a", "b"], admin_arns = [] }
-""",
-        (
-            "account_id must have twelve digits",
-            "host must be a host such as volary.example.com",
-            "backup_days must be from 1 to 35",
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("module", WRONG)
-def test_each_wrong_value_of_a_module_is_named(clouds: Terraform, module: str) -> None:
-    values, errors = WRONG[module]
-    folder = clouds.directory / "infra/terraform/examples/wrong"
-    folder.mkdir()
-    source = f'  source = "../../modules/aws/{module}"\n'
-    (folder / "main.tf").write_text(f'module "wrong" {{\n{source}{values}}}\n')
-    refusal = within(clouds, "examples/wrong").refuse("plan")
-    for named in errors:
-        assert named in refusal, named
-
-
-def test_environment_needs_one_cluster_and_not_two(clouds: Terraform) -> None:
-    folder = clouds.directory / "infra/terraform/examples/none"
-    shutil.copytree(folder.parent / "aws-environment", folder)
-    text = (folder / "main.tf").read_text()
-    begin = text.index("  new_cluster = {")
-    end = text.index("\n  }\n}\n", begin) + len("\n  }\n")
-    (folder / "main.tf").write_text(text[:begin] + text[end:])
-    refusal = within(clouds, "examples/none").refuse("plan")
-    assert "give either new_cluster or existing_cluster" in refusal

@@ -41,11 +41,35 @@ variable "pod_identity" {
   description = "Whether EKS Pod Identity gives the agent its role: its network policy then allows the identity agent of the node."
 }
 
+variable "gke_metadata" {
+  type        = bool
+  default     = false
+  description = "Whether GKE's metadata server gives the pods their identity: the network policy then allows it."
+}
+
+variable "pod_labels" {
+  type        = map(string)
+  default     = {}
+  description = "Labels of the pods, for workload identity."
+}
+
+variable "azure_account" {
+  type        = string
+  default     = ""
+  description = "Storage account of a store abfs://."
+}
+
 locals {
   identity_agent = {
     to    = [{ ipBlock = { cidr = "169.254.170.23/32" } }]
     ports = [{ port = 80 }]
   }
+  # GKE's metadata server: pods reach it at the first address with Dataplane V2, else at the second.
+  metadata_servers = [
+    { to = [{ ipBlock = { cidr = "169.254.169.254/32" } }], ports = [{ port = 80 }] },
+    { to = [{ ipBlock = { cidr = "169.254.169.252/32" } }], ports = [{ port = 988 }] },
+  ]
+  egress = concat(var.pod_identity ? [local.identity_agent] : [], var.gke_metadata ? local.metadata_servers : [])
 }
 
 output "values" {
@@ -55,7 +79,10 @@ output "values" {
     image          = { repository = var.image }
     copilot        = { image = var.copilot_image }
     serviceAccount = { name = var.service_account, annotations = var.annotations }
-    networkPolicy  = { extraEgress = var.pod_identity ? [local.identity_agent] : [] }
+    podLabels      = var.pod_labels
+    storage        = { azureAccount = var.azure_account }
+    tasks          = { pods = { labels = var.pod_labels } }
+    networkPolicy  = { extraEgress = local.egress }
   })
   description = "Values as YAML."
 }

@@ -39,14 +39,15 @@ variable "blob_base" {
   description = "Where blobs are, as in s3://bucket/volary."
 
   validation {
-    condition     = can(regex("^s3://[^/]+(/[^/]+)*$", var.blob_base))
-    error_message = "blob_base must be like s3://bucket/volary, without a slash at the end."
+    condition     = can(regex("^(s3|gs|abfs)://[^/@]+(/[^/]+)*$", var.blob_base))
+    error_message = "blob_base must be like s3://bucket/volary, gs://bucket/volary or abfs://container/volary, without a slash at the end."
   }
 }
 
 variable "region" {
   type        = string
-  description = "Region of the bucket."
+  default     = ""
+  description = "Region of an S3 bucket."
 }
 
 variable "service_account" {
@@ -83,28 +84,57 @@ variable "variables" {
   description = "More settings, by their variables."
 }
 
+variable "gke_metadata" {
+  type        = bool
+  default     = false
+  description = "Whether GKE's metadata server gives the pods their identity: the network policy then allows it."
+}
+
+variable "pod_labels" {
+  type        = map(string)
+  default     = {}
+  description = "Labels of the pods, for workload identity."
+}
+
+variable "azure_account" {
+  type        = string
+  default     = ""
+  description = "Storage account of a store abfs://."
+}
+
 locals {
   identity_agent = {
     to    = [{ ipBlock = { cidr = "169.254.170.23/32" } }]
     ports = [{ port = 80 }]
   }
+  # GKE's metadata server: pods reach it at the first address with Dataplane V2, else at the second.
+  metadata_servers = [
+    { to = [{ ipBlock = { cidr = "169.254.169.254/32" } }], ports = [{ port = 80 }] },
+    { to = [{ ipBlock = { cidr = "169.254.169.252/32" } }], ports = [{ port = 988 }] },
+  ]
+  egress = concat(var.pod_identity ? [local.identity_agent] : [], var.gke_metadata ? local.metadata_servers : [])
 }
 
 output "values" {
   value = yamlencode({
-    publicUrl      = "https://${var.host}"
-    image          = { repository = var.image }
-    replicas       = var.size.replicas
-    database       = { existingSecret = var.database_secret, poolSize = var.size.pool_size }
-    migration      = { ownerKey = "owner-url" }
-    secrets        = { existingSecret = var.keys_secret }
-    blobs          = { base = var.blob_base, s3 = { region = var.region, pathStyle = false } }
+    publicUrl = "https://${var.host}"
+    image     = { repository = var.image }
+    replicas  = var.size.replicas
+    database  = { existingSecret = var.database_secret, poolSize = var.size.pool_size }
+    migration = { ownerKey = "owner-url" }
+    secrets   = { existingSecret = var.keys_secret }
+    blobs = {
+      base  = var.blob_base
+      s3    = { region = var.region, pathStyle = false }
+      azure = { account = var.azure_account }
+    }
     tls            = { existingSecret = var.tls_secret }
     linkTls        = { existingSecret = var.tls_secret }
     service        = { type = "LoadBalancer", annotations = var.service_annotations }
     serviceAccount = { name = var.service_account, annotations = var.annotations }
     resources      = { requests = { cpu = var.size.cpu, memory = var.size.memory }, limits = { memory = "4Gi" } }
-    networkPolicy  = { extraEgress = var.pod_identity ? [local.identity_agent] : [] }
+    podLabels      = var.pod_labels
+    networkPolicy  = { extraEgress = local.egress }
     extraEnv       = [for name, value in var.variables : { name = name, value = value }]
     topologySpreadConstraints = [{
       maxSkew           = 1

@@ -29,6 +29,27 @@ run "other_settings_are_variables" {
   }
 }
 
+run "stores_of_other_clouds_are_taken" {
+  command = plan
+  variables {
+    blob_base     = "abfs://container/volary"
+    region        = ""
+    azure_account = "volprod"
+  }
+  assert {
+    condition     = yamldecode(output.values).blobs.azure.account == "volprod"
+    error_message = output.values
+  }
+}
+
+run "account_in_the_base_is_refused" {
+  command = plan
+  variables {
+    blob_base = "abfs://container@account.dfs.core.windows.net/volary"
+  }
+  expect_failures = [var.blob_base]
+}
+
 run "base_with_a_slash_at_the_end_is_refused" {
   command = plan
   variables {
