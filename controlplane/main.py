@@ -229,6 +229,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public_url=settings.listeners.public_url,
         has_logins=logins is not None,
     )
+    history = make_history_loops(loop_database, clock)
     public = PublicApi(
         {
             **flyte,
@@ -257,6 +258,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             lineage=None if logins is None else logins.attempts,
             refused=Refusals(database, clock).record,
             spans=spans,
+            rates=history.rates,
         ),
     )
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
@@ -318,7 +320,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(loop_database, clock, every=timedelta(seconds=1))
     retention = Retention(settings, loop_database, blobs, clock)
-    history = make_history_loops(loop_database, clock)
     cache_waiters = CacheWaiters(
         loop_database,
         feeds.reservations,

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disabl
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controlplane.api.request_rates import REFUSED as REFUSED_REQUESTS
 from controlplane.feeds.feeds import FAILED_READS
 from controlplane.loops.event_loop import LAG as EVENT_LOOP_LAG, measure_lag
 from controlplane.loops.fleet_load import FleetLoadReader
@@ -34,6 +35,7 @@ _OF_MODULES: tuple[Collector, ...] = (
     LOOKUPS,
     METERED,
     PASSES,
+    REFUSED_REQUESTS,
     TRIES,
 )
 

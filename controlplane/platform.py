@@ -25,6 +25,7 @@ from controlplane.api.platform.named_notifications import (
 from controlplane.api.platform.notifications import NotificationService
 from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
+from controlplane.api.platform.quotas import QuotaService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.run_trees import RunTreeService
 from controlplane.api.platform.runs import RunService
@@ -61,6 +62,7 @@ from controlplane.usecases.notifications import Notifications
 from controlplane.usecases.queue_history import QueueHistoryReader
 from controlplane.usecases.queue_shares import QueueShareReader
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.quotas import Quotas
 from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_lists import RunLists
 from controlplane.usecases.run_purges import RunRetentions
@@ -149,6 +151,7 @@ def make_platform(
             QueueShareReader(database, clock),
             QueueHistoryReader(database, clock),
         ),
+        "QuotaService": QuotaService(Quotas(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "RunService": RunService(

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import ceil
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -27,13 +28,14 @@ from controlplane.api.live_streams import LiveStreams
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.orgs import fill_org
 from controlplane.api.permissions import Access
+from controlplane.api.request_rates import RequestRates
 from controlplane.api.spans import CallSpans, EndedCall
 from controlplane.api.streams import closing
 from controlplane.api.subjects import find_subject
 from controlplane.api.validation import validate
 from controlplane.authn.authenticator import Authenticator
 from controlplane.core.callers import ANONYMOUS, Caller, Permission
-from controlplane.core.errors import NotAllowedError
+from controlplane.core.errors import NotAllowedError, QuotaExceededError
 from shared.kit.clock import Clock
 from shared.kit.log_context import log_fields
 from shared.model.traces import describe_action
@@ -48,6 +50,7 @@ RecordRefusal = Callable[[Caller, str, str], Awaitable[None]]
 StreamMethod = Callable[[Caller, Any], AsyncIterator[Message]]
 
 REQUEST_ID_HEADER = "x-request-id"
+RETRY_AFTER_HEADER = "retry-after"  # in seconds
 TRACEPARENT_HEADER = "traceparent"
 MAX_UNARY_SECONDS = 60.0
 """Longest a unary call may run, however long the caller's own timeout."""
@@ -70,6 +73,16 @@ def is_administrative(rpc: Rpc) -> bool:
     if isinstance(rpc.access, Permission):
         return rpc.access.endswith(":write") and rpc.access is not Permission.BLOB_WRITE
     return rpc.access is Access.KNOWN and rpc.name.startswith("volary.platform.")
+
+
+def _is_rated(rpc: Rpc, caller: Caller) -> bool:
+    """
+    Return whether a call counts in the org's requests per second.
+
+    Of the calls of tasks only enqueues do, because the SDK waits if they are refused; another
+    refused call would fail the task.
+    """
+    return caller.attempt is None or rpc.access is Permission.ACTION_ENQUEUE
 
 
 class _Call:
@@ -115,7 +128,10 @@ class _Call:
         answer = answer_for(error, rpc=self.rpc.name, request_id=self.request_id)
         self.code = answer.code.value
         self._answer = answer.message
-        self._context.response_headers()[REQUEST_ID_HEADER] = self.request_id
+        headers = self._context.response_headers()
+        headers[REQUEST_ID_HEADER] = self.request_id
+        if isinstance(error, QuotaExceededError) and error.retry_after is not None:
+            headers[RETRY_AFTER_HEADER] = str(ceil(error.retry_after.total_seconds()))
         return answer
 
     def _ended(self, seconds: float) -> EndedCall:
@@ -168,16 +184,18 @@ class Interceptors:
         lineage: Lineage | None = None,
         refused: RecordRefusal | None = None,
         spans: SpanRecorder = NO_SPANS,
+        rates: RequestRates | None = None,
     ) -> None:
         """
         Wrap methods with these.
 
         ``lineage`` is needed if ``authn`` accepts tokens of tasks; ``refused`` records refused
-        calls that administer something.
+        calls that administer something; ``rates`` limit the calls of an org.
         """
         self._refused = refused
         self._authn = authn
         self._lineage = lineage
+        self._rates = rates
         self._metrics = metrics
         self._spans = CallSpans(spans, clock)
         self.streams = LiveStreams(clock)
@@ -237,6 +255,8 @@ class Interceptors:
         caller = await self._authn.authenticate(context.request_headers(), peer)
         caller = replace(caller, peer=peer or "", request_id=call.request_id)
         call.caller = caller  # for the log line, if it is refused below
+        if self._rates is not None and _is_rated(rpc, caller):
+            self._rates.take(caller.org)
         if caller.attempt is not None:
             require_row(rpc.name)
         if rpc.access is Access.UNBUILT:

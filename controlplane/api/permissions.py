@@ -323,6 +323,11 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "UpdateQueue": Permission.QUEUE_WRITE,
         "DeleteQueue": Permission.QUEUE_WRITE,
     },
+    "volary.platform.v1.QuotaService": {
+        "GetQuota": Permission.QUOTA_READ,
+        "ListQuotas": Permission.QUOTA_READ,
+        "UpdateQuota": Permission.QUOTA_WRITE,  # the org's: the operator
+    },
     "volary.platform.v1.RoleBindingService": {
         "CreateRoleBinding": Permission.MEMBER_WRITE,
         "GetRoleBinding": Permission.MEMBER_READ,

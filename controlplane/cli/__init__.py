@@ -43,6 +43,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),
     "pool": ("clusters:pool", "List the pools that clusters and queues name."),
     "queue": ("queues:queue", "Configure queues: pool, priority and limits of each."),
+    "quota": ("quotas:quota", "Limit what an org and its projects may use."),
     "restore": ("backups:restore", "Check a backup, or fill an empty database from it."),
     "restored": ("restored:restored", "See and release clusters after a restore."),
     "role": ("roles:role", "Make roles, and bind them to people, programs and groups."),

@@ -40,6 +40,8 @@ class Permission(StrEnum):
     PROJECT_WRITE = "project:write"
     QUEUE_READ = "queue:read"
     QUEUE_WRITE = "queue:write"
+    QUOTA_READ = "quota:read"
+    QUOTA_WRITE = "quota:write"
     ROLE_READ = "role:read"
     ROLE_WRITE = "role:write"
     RUN_ABORT = "run:abort"

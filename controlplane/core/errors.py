@@ -11,6 +11,7 @@ Errors of the control plane, named for the caller's remedy.
     - ConflictError: the object's state changed; read it again and decide again.
     - NotReadyError: the object is in the wrong state; the message names the right one.
     - ExhaustedError: a limit is reached; the same call may work later.
+        - QuotaExceededError: a quota of the org or a project; it may say when.
     - UnbuiltError: this release does not implement the call.
 * UnfitDatabaseError: the operator has to change something before this can start.
 * UnavailableError: a dependency is down; the same call may work later.
@@ -22,6 +23,7 @@ INTERNAL.
 
 import shlex
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 class RequestError(Exception):
@@ -88,6 +90,15 @@ class NotReadyError(RequestError):
 
 class ExhaustedError(RequestError):
     """A limit is reached; the same call may work later."""
+
+
+class QuotaExceededError(ExhaustedError):
+    """A quota of the org or a project is used up."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        """Build the error; ``retry_after``: the same call may work after that."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnbuiltError(RequestError):

@@ -19,6 +19,7 @@ _VIEWER = frozenset({
     Permission.ORG_READ,
     Permission.PROJECT_READ,
     Permission.QUEUE_READ,
+    Permission.QUOTA_READ,
     Permission.ROLE_READ,
     Permission.RUN_READ,
     Permission.SECRET_READ,

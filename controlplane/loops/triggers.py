@@ -308,8 +308,11 @@ class _Fired:
                 )
             case Created.CREATED | Created.REPEATED:
                 self.after = rules.advance(row, instant, now)
-            case Created.QUEUE_FULL:
-                after = rules.retry(row, instant, now, error=f"queue {queue or 'default'} is full")
+            case Created.QUEUE_FULL | Created.OVER_QUOTA:
+                error = f"queue {queue or 'default'} is full"
+                if outcome is Created.OVER_QUOTA:
+                    error = "a quota of actions per day is used up"
+                after = rules.retry(row, instant, now, error=error)
                 if after.skipped > row.skipped:
                     self._skipped(after, now, FiringReason.REFUSED)
                 else:

@@ -27,6 +27,7 @@ from controlplane.core.errors import (
     UnavailableError,
 )
 from controlplane.core.lists import Listing
+from controlplane.core.quotas import QuotaUsedUp
 from controlplane.core.relations import Counterpart
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
@@ -164,6 +165,9 @@ class Actions:
                 raise ExhaustedError(
                     f"the queue of {new.key} is full; the SDK retries until the queue has capacity"
                 )
+            case QuotaUsedUp():
+                # The SDK waits without a limit where a limit is exhausted; this one fails the action.
+                raise ConflictError(str(answer.error(caller.org, self._clock.now())))
             case Enqueued.PARENT_ENDED:
                 raise ConflictError(
                     f"parent action {new.key.run}/{new.parent} has ended; "

@@ -59,7 +59,7 @@ LAG = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
     registry=None,  # ``controlplane.metrics`` registers it
 )
-_FULL = (Created.QUEUE_FULL, Created.BUSY)
+_FULL = (Created.QUEUE_FULL, Created.OVER_QUOTA, Created.BUSY)
 
 Build = Callable[[DueVersion, OrgName], RunRequest]
 """Builds the run of a trigger for a version; RequestError if that is impossible."""
@@ -300,6 +300,8 @@ class ArtifactTriggers:
 def _refusal(outcome: Created, of: _Prepared) -> str:
     """Return why a run was refused."""
     queue, run = of.new.queue or "default", of.new.key.run
+    if outcome is Created.OVER_QUOTA:
+        return "a quota of actions per day is used up"
     if outcome in _FULL:
         return f"queue {queue} is full"
     if outcome is Created.NO_QUEUE:

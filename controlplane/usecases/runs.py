@@ -338,6 +338,8 @@ def require_created(created: store.Created, new: NewRun) -> None:
             raise QueueNotFoundError(new.queue)
         case store.Created.QUEUE_FULL:
             raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
+        case store.Created.OVER_QUOTA:
+            raise ExhaustedError("a quota of actions per day is used up; try again tomorrow")
         case store.Created.BUSY:
             raise BusyError(f"queue {new.queue} is busy; try again")
         case store.Created.TAKEN:

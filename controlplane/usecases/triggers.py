@@ -31,6 +31,7 @@ from controlplane.store.resources import triggers as store
 from controlplane.store.resources.queues import find_status
 from controlplane.usecases.data import Data
 from controlplane.usecases.deliveries import Deliveries
+from controlplane.usecases.quotas import require_triggers
 from controlplane.usecases.run_access import require_run_access
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.tasks import Tasks, require_project
@@ -251,6 +252,7 @@ class Triggers(TriggerReader):
                     f"project {project}, domain {domain} would have more than {MOST_TRIGGERS}"
                     " triggers; delete some"
                 )
+            await require_triggers(tx, project, len(added))
         changed = [row for row in rows if known.get(row.key) is not row]
         await store.save_triggers(tx, [*gone, *changed])
         return rows

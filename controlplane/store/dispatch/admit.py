@@ -13,8 +13,10 @@ from enum import Enum, auto
 from controlplane.core.actions import ActionType, NewAction, RunSource
 from controlplane.core.caching import UNCACHED, CacheCheck, CacheRequest, CacheResult
 from controlplane.core.queues import Queue
+from controlplane.core.quotas import QuotaUsedUp
 from controlplane.core.relations import CheckedOutputs, Counterpart
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.action_counts import parse_used_up, used_up
 from controlplane.store.dispatch.caching import Lookup, find_entries
 from controlplane.store.dispatch.concurrency import WAITS_IN_QUEUE
 from controlplane.store.dispatch.recoveries import find_counterparts
@@ -47,7 +49,9 @@ class Enqueue:
     checked: CheckedOutputs | None = None  # of its counterpart, once a batch has answered with it
 
 
-Answer = Enqueued | Counterpart
+Refusal = Enqueued | QuotaUsedUp
+
+Answer = Refusal | Counterpart
 """A counterpart: the action may be recovered; check its outputs, and enqueue it again."""
 
 
@@ -62,15 +66,16 @@ _RUNS = f"""
 f AS MATERIALIZED (
     SELECT n.org, r.run_id FROM n CROSS JOIN LATERAL ({_BY_NAME}) r ORDER BY r.run_id
 )
-SELECT r.* FROM f CROSS JOIN LATERAL (
+SELECT r.*, {{used_up}} AS used_up FROM f CROSS JOIN LATERAL (
     SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency,
            r.recovers, r.related_to, r.forced, r.source
     FROM runs r WHERE r.org = f.org AND {only_one("r.run_id", "f.run_id")}
     FOR UPDATE OF r {{unless_locked}}
 ) r
 """
-_LOCK_RUNS = statement(_RUNS.format(unless_locked=""))
-_LOCK_FREE_RUNS = statement(_RUNS.format(unless_locked="SKIP LOCKED"))
+_USED_UP = used_up("f.org", "r.project")
+_LOCK_RUNS = statement(_RUNS.format(unless_locked="", used_up=_USED_UP))
+_LOCK_FREE_RUNS = statement(_RUNS.format(unless_locked="SKIP LOCKED", used_up=_USED_UP))
 
 _WHICH_EXIST = statement(f"""
 {given(project="text", domain="text", run="text")}
@@ -103,6 +108,7 @@ class LockedRun:
     is_limited: bool
     source: RunId | None  # the run that it recovers, and its name
     source_name: RunName
+    used_up: QuotaUsedUp | None = None  # the quota of actions per day that allows no more
     forced: Collection[str] = ()  # actions that it runs, although they succeeded there
 
 
@@ -138,7 +144,7 @@ class Admission:
     """The requests of a batch that may enter, and why others may not."""
 
     admitted: Sequence[Admitted]
-    refused: Mapping[ActionId, Enqueued]
+    refused: Mapping[ActionId, Refusal]
     runs: Mapping[RunKey, LockedRun]
     counters: Counters
     unchecked: Mapping[ActionId, Counterpart] = field(default_factory=dict)
@@ -155,10 +161,11 @@ async def admit(
     that waits for an equal action needs it, because it may have to run.
 
     Refused are requests whose run does not exist (NO_RUN) or is locked (BUSY), and, unless
-    their actions exist already, those whose queue does not exist or is full.
+    their actions exist already, those whose queue does not exist or is full, and those over a quota
+    of actions per day.
     """
-    runs, counters = await _lock_runs(tx, requests, skip_locked=skip_locked)
-    refused: dict[ActionId, Enqueued] = {}
+    runs, counters = await _lock_runs(tx, requests, now, skip_locked=skip_locked)
+    refused: dict[ActionId, Refusal] = {}
     unknown = [request for request in requests if request.action.key.run not in runs]
     if unknown:
         missing = {request.action.key.run for request in unknown}
@@ -199,6 +206,9 @@ async def admit(
                 recovered.get(request.id),
             )
             is_dispatched = request.action.type is ActionType.TASK and not entering.has_result
+            if is_dispatched and entering.run.used_up is not None:
+                refused[request.id] = entering.run.used_up
+                continue
             has_slot = not is_dispatched or capacities.take(name)
             (admitted if has_slot else without_slot).append(entering)
     only_children = await _find_only_children(tx, without_slot)
@@ -297,11 +307,11 @@ def _queue_name(request: Enqueue, runs: Mapping[RunKey, LockedRun]) -> str:
 
 
 async def _lock_runs(
-    tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool
+    tx: OrgTx, requests: Sequence[Enqueue], now: datetime, *, skip_locked: bool
 ) -> tuple[Mapping[RunKey, LockedRun], Counters]:
     rows = await tx.rows(
         _LOCK_FREE_RUNS if skip_locked else _LOCK_RUNS,
-        _names({request.action.key.run for request in requests}),
+        {**_names({request.action.key.run for request in requests}), "now": now},
     )
     found = {
         RunKey(row.project, row.domain, row.run): LockedRun(
@@ -310,6 +320,7 @@ async def _lock_runs(
             is_limited=row.max_action_concurrency > 0,
             source=row.recovers and RunId(row.recovers),
             source_name=RunName(row.related_to),
+            used_up=parse_used_up(row.used_up),
             forced=frozenset(row.forced) if row.forced else (),
         )
         for row in rows

@@ -19,7 +19,16 @@ from controlplane.core.actions import ActionType
 from controlplane.core.notifications import mask_of
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
-from controlplane.store.dispatch.admit import Admission, Admitted, Answer, Enqueue, Enqueued, admit
+from controlplane.store.dispatch.action_counts import COUNTED
+from controlplane.store.dispatch.admit import (
+    Admission,
+    Admitted,
+    Answer,
+    Enqueue,
+    Enqueued,
+    Refusal,
+    admit,
+)
 from controlplane.store.dispatch.caching import touch_entries
 from controlplane.store.dispatch.cascades import above
 from controlplane.store.dispatch.reservations import end_reservations
@@ -75,7 +84,7 @@ _DISPATCH = statement(f"""
 {given(
     id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", priority="smallint",
     limited="boolean",
-)}, made AS (
+)}, {COUNTED}, made AS (
 INSERT INTO dispatches (org, action_id, run_id, parent_id, attempt, queue, pool, priority, limited,
                         enqueued_at, available_at)
 SELECT n.org, n.id, n.run_id, n.parent_id, 1, n.queue, n.pool, n.priority, n.limited, :now, :now
@@ -240,13 +249,13 @@ async def dispatch(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> Co
 
 async def classify(
     tx: OrgTx, requests: Sequence[Enqueue], admission: Admission
-) -> Mapping[ActionId, Enqueued]:
+) -> Mapping[ActionId, Refusal]:
     """
     Return why requests created no action; rare except for parents that replay.
 
     An action that exists is a repeat, even where its queue is too full for a new one.
     """
-    answers: dict[ActionId, Enqueued] = {}
+    answers: dict[ActionId, Refusal] = {}
     others: list[Enqueue] = []
     for request in requests:
         answer = admission.refused.get(request.id)

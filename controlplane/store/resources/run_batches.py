@@ -23,6 +23,11 @@ from controlplane.store.resources.specs import save_specs
 from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import RunId
 
+_DELETE_RUNS = statement(f"""
+{given(run_id="uuid")}
+DELETE FROM runs r USING n WHERE r.org = n.org AND r.run_id = n.run_id
+""")
+
 _WHY_NOT = statement(f"""
 {given(run_id="uuid", project="text", domain="text", run="text", trigger_task="text",
        trigger_name="text")}
@@ -89,8 +94,13 @@ async def create_triggered_runs(
         )
         rows = [RunToInsert(id=run.id, new=run.new, by=run.by) for run in entering]
         inserted = await insert_runs(tx, rows, now)
-        answers |= dict.fromkeys(inserted, Created.CREATED)
-        created = [run for run in entering if run.id in inserted]
+        over = [run for run, used_up in inserted.items() if used_up is not None]
+        if over:
+            await tx.execute(_DELETE_RUNS, {"run_id": over})
+        answers |= dict.fromkeys(inserted, Created.CREATED) | dict.fromkeys(
+            over, Created.OVER_QUOTA
+        )
+        created = [run for run in entering if run.id in inserted and run.id not in over]
         await _insert_started(tx, created, queues, now)
         answers |= await _why_not(tx, [run for run in entering if run.id not in inserted])
     return answers

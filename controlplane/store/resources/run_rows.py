@@ -6,7 +6,7 @@ written here, so that a column is filled in one place.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,9 +15,11 @@ from controlplane.core.artifact_lineage import MAX_INPUT_ARTIFACTS
 from controlplane.core.caching import UNCACHED, CacheResult
 from controlplane.core.notifications import mask_of
 from controlplane.core.queues import Queue
+from controlplane.core.quotas import QuotaUsedUp
 from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.action_counts import COUNTED, parse_used_up, used_up
 from controlplane.store.rows import render_source, run_of_source
 from controlplane.store.statements import given, only_one, statement
 from shared.model.ids import RunId
@@ -55,7 +57,7 @@ LEFT JOIN LATERAL (
 ) b ON true
 ORDER BY n.project, n.domain, n.run
 ON CONFLICT DO NOTHING
-RETURNING run_id
+RETURNING run_id, {used_up("runs.org", "runs.project")} AS used_up
 """)  # fmt: skip
 
 _INSERT_ROOTS = statement(f"""
@@ -90,7 +92,7 @@ _INSERT_DISPATCHES = statement(f"""
 {given(
     run_id="uuid", queue="text", pool="text", priority="smallint", limited="boolean",
     available_at_="timestamptz",
-)}
+)}, {COUNTED}
 INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, priority, limited,
                         enqueued_at, available_at)
 SELECT n.org, n.run_id, n.run_id, true, 1, n.queue, n.pool, n.priority, n.limited, :now,
@@ -135,10 +137,16 @@ class RootToDispatch:
     available_at: datetime
 
 
-async def insert_runs(tx: OrgTx, runs: Sequence[RunToInsert], now: datetime) -> set[RunId]:
-    """Insert runs into active projects; return those that were: the names of others are taken."""
+async def insert_runs(
+    tx: OrgTx, runs: Sequence[RunToInsert], now: datetime
+) -> Mapping[RunId, QuotaUsedUp | None]:
+    """
+    Insert runs into active projects; return those that were: the names of others are taken.
+
+    The value is the quota of actions per day that had been used up before any of these.
+    """
     if not runs:
-        return set()
+        return {}
     new = [run.new for run in runs]
     triggers = [each.trigger for each in new]
     spawned_by = [each.spawned_by for each in new]
@@ -179,7 +187,7 @@ async def insert_runs(tx: OrgTx, runs: Sequence[RunToInsert], now: datetime) -> 
             "now": now,
         },
     )
-    return {RunId(row.run_id) for row in rows}
+    return {RunId(row.run_id): parse_used_up(row.used_up) for row in rows}
 
 
 async def insert_roots(tx: OrgTx, roots: Sequence[RootToInsert], now: datetime) -> None:

@@ -98,6 +98,7 @@ class Created(Enum):
     NO_TRIGGER = auto()
     NO_SOURCE = auto()  # the run that it recovers was purged
     NO_INPUTS = auto()  # the run whose data its inputs are is being purged
+    OVER_QUOTA = auto()  # of actions per day; ``create_run`` raises QuotaExceededError
     BUSY = auto()  # another transaction has locked its queue
 
 
@@ -126,6 +127,8 @@ async def create_run(
     notified of the run until ``make_available``, so that it may be discarded. A root with cached
     outputs, or with those of a run that it recovers, has ended at once, and needs no capacity of
     its queue. A tracked run is not dispatched either: its program runs it.
+
+    QuotaExceededError: no action may be added today.
     """
     cache = cache or RootCache()
     key, trigger = new.key.run, new.trigger
@@ -144,7 +147,8 @@ async def create_run(
     if inputs_of is not None and not await lock_source(tx, inputs_of):
         return Created.NO_INPUTS, run
     made = RunToInsert(id=run, new=new, by=by, scopes=cache.scopes, inputs_of=inputs_of)
-    if not await insert_runs(tx, [made], now):
+    inserted = await insert_runs(tx, [made], now)
+    if not inserted:
         return await _why_not(tx, run, new, by)
     if of_trigger is not None:
         is_of_artifact = new.source is RunSource.ARTIFACT_TRIGGER
@@ -163,6 +167,9 @@ async def create_run(
     if needs_slot and not capacities.take(queue.name):
         await tx.execute(_DELETE_RUN, {"run_id": run})
         return Created.QUEUE_FULL, run
+    over = inserted[run]
+    if needs_slot and over is not None:
+        raise over.error(tx.org, now)
     reserved = NOTHING_RESERVED
     if needs_slot and new.cache is not None and new.cache.serialize:
         reserved = await _reserve(tx, run, new, cache, now)

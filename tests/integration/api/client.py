@@ -41,6 +41,7 @@ from controlplane.api.convert.data import code_bundle_of
 from controlplane.api.convert.signals import parse_json
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
+from controlplane.api.request_rates import RequestRates
 from controlplane.api.resources.server import ResourceApi
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
@@ -249,6 +250,7 @@ async def open_api(
     lineage: Lineage | None = None,
     console: BuiltConsole | None = None,
     cache_max_age: timedelta | None = None,
+    rates: RequestRates | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -345,6 +347,7 @@ async def open_api(
             clock,
             lineage=lineage,
             refused=Refusals(database, clock).record,
+            rates=rates,
         ),
     )
     application = make_application(

@@ -20,6 +20,7 @@ from shared.idl.platform.v1 import (
     org_pb2,
     pool_pb2,
     queue_pb2,
+    quota_pb2,
     role_pb2,
     run_pb2,
     run_tree_pb2,
@@ -233,6 +234,11 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     # The installation starts with this org: the request is refused after its permission is checked.
     "OrgService/DeleteOrg": lambda _: org_pb2.DeleteOrgRequest(name=ORG),
     "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
+    "QuotaService/GetQuota": lambda _: quota_pb2.GetQuotaRequest(project=PROJECT),
+    "QuotaService/ListQuotas": lambda _: quota_pb2.ListQuotasRequest(),
+    "QuotaService/UpdateQuota": lambda _: quota_pb2.UpdateQuotaRequest(
+        quota={"project": PROJECT, "triggers": 10}, update_mask=masked("triggers")
+    ),
     "UsageService/GetUsage": lambda _: usage_pb2.GetUsageRequest(),
     "UsageService/ListUsage": lambda _: usage_pb2.ListUsageRequest(),
     "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),

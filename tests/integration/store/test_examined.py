@@ -75,6 +75,8 @@ SMALL_SETS = {
     "scoped_settings._FIND",  # the levels of a scope: org, domain, project
     "named._FIND",  # names of notification rules and configurations, of which an org has 200
     "named._SHARE",  # configurations that a notification rule names
+    "quotas._FIND",  # the org and one project
+    "run_batches._DELETE_RUNS",  # triggers due together that a quota refuses: test_quotas.py
     "secrets._FIND",  # secrets that a task names
 }
 """Statements on sets that are small by their nature; they have tests of their own."""
