@@ -13,6 +13,7 @@ _OTHERS = {
     "console": "the run page of a large run in a browser",
     "faults": "throughput and fairness while processes are killed",
     "logins": "calls with a token, revocation, an attack on the token endpoint",
+    "noisy_neighbour": "an org's latency beside one at 100 times its quota of requests",
     "run_views": "what a viewer of a large run costs the control plane",
     "triggers": "how late scheduled runs are created",
     "kube": "the agent on a Kubernetes API server",
