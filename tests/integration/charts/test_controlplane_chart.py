@@ -78,6 +78,18 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "reassignAfterSeconds": 120.5,
         }
     },
+    "another retention": {
+        "retention": {
+            "runsKeepSeconds": 2_592_000,
+            "cacheKeepUnusedSeconds": 172_800,
+            "cacheMaxAgeSeconds": 0,
+            "deletedOrgsKeptSeconds": 0,
+            "trackedRunTimeoutSeconds": 3600,
+        },
+        "selfServiceOrgs": False,
+        "trustedProxies": ["10.1.0.0/16", "fd00::/8"],
+        "metrics__from": ["10.2.0.0/16"],
+    },
     "one replica": {"replicas": 1},
     "logins": {
         "tls": {"existingSecret": "volary-tls"},
@@ -145,6 +157,10 @@ REFUSED = {
         "/notifications/webhooks/allowedNetworks",
     ),
     "a delay beyond what it serves": ({"stopDelaySeconds": 50}, "/stopDelaySeconds"),
+    "a retention of cached results that forgets those in use": (
+        {"retention": {"cacheKeepUnusedSeconds": 60}},
+        "/retention/cacheKeepUnusedSeconds",
+    ),
     "a misspelt value": ({"replica": 3}, "replica"),
 }
 
@@ -244,6 +260,17 @@ def test_migrations_come_first_and_use_nothing_of_the_release(helm: Helm) -> Non
     assert variables == {"VOLARY_DATABASE_URL", "VOLARY_OWNER_DATABASE_URL"}
     selector = find(helm.template(CHART, CONTROL_PLANE), "Service")["spec"]["selector"]
     assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_retention_is_set_in_whole_seconds_however_long_it_is(helm: Helm) -> None:
+    data = find(helm.template(CHART, CONTROL_PLANE), "ConfigMap")["data"]
+    assert "VOLARY_RUNS_KEEP_SECONDS" not in data
+    values = put(CONTROL_PLANE, **VALUE_SETS["another retention"])
+    data = find(helm.template(CHART, values), "ConfigMap")["data"]
+    assert data["VOLARY_RUNS_KEEP_SECONDS"] == "2592000"
+    assert data["VOLARY_CACHE_MAX_AGE_SECONDS"] == "0"
+    assert data["VOLARY_SELF_SERVICE_ORGS"] == "false"
+    assert data["VOLARY_TRUSTED_PROXIES"] == "10.1.0.0/16,fd00::/8"
 
 
 def test_the_one_who_counts_replicas_is_the_autoscaler(helm: Helm) -> None:

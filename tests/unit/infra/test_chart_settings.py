@@ -55,8 +55,11 @@ def _values(chart: str) -> Mapping[str, str]:
         names = re.findall(r'"(\w+)"', re.findall(r"range list (.*?) }}", template)[0])
         return found | {_variable(agent.PREFIX, name): f"tasks.{name}" for name in names}
     assert "VOLARY_LINK_{{ $name | snakecase | upper }}" in template
-    names = list(_node(chart, "link")["properties"])
-    return found | {_variable("VOLARY_LINK_", name): f"link.{name}" for name in names}
+    assert "VOLARY_{{ $name | snakecase | upper }}" in template
+    for path, prefix in (("link", "VOLARY_LINK_"), ("retention", "VOLARY_")):
+        names = list(_node(chart, path)["properties"])
+        found |= {_variable(prefix, name): f"{path}.{name}" for name in names}
+    return found
 
 
 @pytest.mark.parametrize("chart", SETTINGS)
