@@ -15,6 +15,7 @@ import click
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "agent": ("programs:agent", "Run an agent, or its doctor: an alias of volary-agent."),
     "apikey": ("accounts:apikey", "Create, rotate and revoke API keys of service accounts."),
+    "artifact": ("artifacts:artifact", "Show which runs took a version of an artifact."),
     "audit": ("identity:audit", "List, verify and export the audit log of an org."),
     "backup": ("backups:backup", "Copy the whole database to a file or a bucket."),
     "cluster": (
@@ -47,6 +48,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("backups:restore", "Check a backup, or fill an empty database from it."),
     "restored": ("restored:restored", "See and release clusters after a restore."),
     "role": ("roles:role", "Make roles, and bind them to people, programs and groups."),
+    "run": ("runs:run", "Show what holds ended runs and what they published; purge them."),
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),
     "session": ("orgs:session", "List and end logins of people."),

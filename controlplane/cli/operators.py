@@ -27,6 +27,7 @@ from controlplane.client.calls import Api, Message
 from controlplane.client.errors import CallRefusedError
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import RequestError
+from controlplane.core.retention import RetentionPolicy
 from controlplane.embedded.connectivity import (
     blob_base_of,
     database_url_of,
@@ -34,6 +35,7 @@ from controlplane.embedded.connectivity import (
     secrets_key_file_of,
 )
 from controlplane.embedded.databases import require_usable
+from controlplane.loops.cache_settings import CacheSettings
 from controlplane.main import read_secret_keys
 from controlplane.outbound.dns import Dns, DnsSettings
 from controlplane.outbound.settings import NotificationSettings
@@ -47,6 +49,7 @@ from controlplane.usecases.domains import Domains
 from controlplane.usecases.identity.email_domains import EmailDomains
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.org_deletion import OrgDeletion
+from controlplane.usecases.run_retention_settings import RunRetentionSettings
 from controlplane.usecases.scoped_settings import ScopedSettings
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
@@ -121,6 +124,10 @@ def open_platform(context: CommandContext) -> Iterator[Api]:
                 secrets=lambda: Secrets(database, clock, read_secret_keys(_secret_keys(context))),
                 senders=make_senders(read(NotificationSettings, os.environ)),
                 keys=lambda: read_secret_keys(_secret_keys(context)),
+                kept=RetentionPolicy(
+                    runs=read(RunRetentionSettings, os.environ).keep,
+                    unused_cache_entries=read(CacheSettings, os.environ).keep_unused,
+                ),
             )
             of_flyte = {
                 "flyteidl2.org.DomainService": DomainService(Domains(database, clock)),
