@@ -66,6 +66,7 @@ from controlplane.usecases.quotas import Quotas
 from controlplane.usecases.run_analysis import RunAnalysis
 from controlplane.usecases.run_lists import RunLists
 from controlplane.usecases.run_purges import RunRetentions
+from controlplane.usecases.run_states import RunStates
 from controlplane.usecases.run_trees import RunTrees
 from controlplane.usecases.sealed_configs import SealedConfigs
 from controlplane.usecases.search import Search
@@ -155,7 +156,9 @@ def make_platform(
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "RunService": RunService(
-            RunLists(database, clock), RunRetentions(database, clock, kept or RetentionPolicy())
+            RunLists(database, clock),
+            RunRetentions(database, clock, kept or RetentionPolicy()),
+            RunStates(database, clock),
         ),
         "RunTreeService": RunTreeService(RunTrees(database, clock, feeds)),
         "SearchService": SearchService(Search(database)),

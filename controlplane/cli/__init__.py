@@ -48,7 +48,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("backups:restore", "Check a backup, or fill an empty database from it."),
     "restored": ("restored:restored", "See and release clusters after a restore."),
     "role": ("roles:role", "Make roles, and bind them to people, programs and groups."),
-    "run": ("runs:run", "Show what holds ended runs and what they published; purge them."),
+    "run": ("runs:run", "Archive, hold and purge runs; show what they published."),
     "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
     "service-account": ("accounts:service_account", "Manage the identities of programs."),
     "session": ("orgs:session", "List and end logins of people."),

@@ -1,4 +1,4 @@
-"""Commands of ``volary run``: what holds ended runs, their purge, and what they took and published."""
+"""Commands of ``volary run``: archiving, holds and purges of runs, and what they took and published."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -48,7 +48,7 @@ def _with_run(
 @click.group()
 def run() -> None:
     """
-    Show what holds ended runs and what they published, and purge them.
+    Archive, hold and purge runs; show what holds them and what they published.
 
     ``flyte run|rerun|get|abort`` start, read and stop them.
     """
@@ -61,6 +61,45 @@ def retention(platform: Platform, key: Key) -> None:
     """Show when an ended run expires, and what holds it."""
     answer = platform.call("RunService/GetRunRetention", **key)
     platform.answer(answer, _retention_lines(answer["retention"]))
+
+
+def _set_state(state: str, done: str) -> Callable[..., None]:
+    def command(platform: Platform, runs: Sequence[str], project: str, domain: str) -> None:
+        answer = platform.call(
+            "RunService/SetRunsState", project=project, domain=domain, runs=runs, state=state
+        )
+        changed = answer.get("changed", ())
+        platform.answer(answer, [f"{len(changed)} of {len(runs)} runs are {done}."])
+
+    runs = click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+    return runs(in_project(with_platform(command)))
+
+
+run.command("archive", help="Archive runs: lists may leave them out, nothing else changes.")(
+    _set_state("archived", "archived now")
+)
+run.command("unarchive", help="Make archived runs active again.")(
+    _set_state("active", "active again")
+)
+
+
+@run.command()
+@click.option("--reason", required=True, help="Who needs the run, and for how long.")
+@with_platform
+@_with_run
+def hold(platform: Platform, key: Key, *, reason: str) -> None:
+    """Hold a run until it is released: neither its age nor a purge deletes it."""
+    answer = platform.call("RunService/HoldRun", reason=reason, **key)
+    platform.answer(answer, [f"Run {key['run']} is held."])
+
+
+@run.command()
+@with_platform
+@_with_run
+def release(platform: Platform, key: Key) -> None:
+    """End the hold of a run."""
+    answer = platform.call("RunService/ReleaseRun", **key)
+    platform.answer(answer, [f"Run {key['run']} is released."])
 
 
 @run.command()

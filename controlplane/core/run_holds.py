@@ -1,8 +1,8 @@
 """
 Holds: what needs the data of a run, so that the run is not deleted.
 
-A hold is never stored on its own: it is read from the thing that needs the data (``store.dispatch.run_holds``).
-So it ends with that thing, and none is left over.
+A hold is read from the thing that needs the data (``store.dispatch.run_holds``), so it ends with that
+thing, and none is left over. Only the hold of a person is stored on its own, in the row of the run.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ class HoldKind(StrEnum):
     CACHE_ENTRY = "cache_entry"
     CACHED_RESULT = "cached_result"  # an action of another run, whose outputs are the run's
     INPUTS = "inputs"  # of another run, which lie in this one's data
+    PERSON = "person"  # who held it, until it is released
     RECOVERY = "recovery"  # another run, which took over what succeeded
     REGISTRATION = "registration"  # outputs that are still to be registered as artifacts
 
@@ -37,6 +38,7 @@ REMEDIES = {
     HoldKind.CACHE_ENTRY: "delete the entry, or wait until it is unused",
     HoldKind.CACHED_RESULT: "delete that run",
     HoldKind.INPUTS: "delete that run",
+    HoldKind.PERSON: "release the run",
     HoldKind.RECOVERY: "delete that run",
     HoldKind.REGISTRATION: "wait until it is registered",
 }

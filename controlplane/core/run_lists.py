@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from controlplane.core.actions import ActionRow
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Test
+from controlplane.core.run_states import NO_MARKS, RunMarks
 from shared.model.ids import ActionName
 from shared.model.phases import Phase
 from shared.model.reports import Failure
@@ -35,6 +36,7 @@ class RunFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
+    archived: bool | None = None
 
     def conditions(self) -> Sequence[Filter]:
         """Return the filters of the list of runs that project, domain and task do not cover."""
@@ -45,6 +47,8 @@ class RunFilter:
             found.append(Filter("created_by", Test.EQUAL, [self.created_by]))
         if self.text:
             found.append(Filter("run_name", Test.CONTAINS_CASE_INSENSITIVE, [self.text]))
+        if self.archived is not None:
+            found.append(Filter("archived", Test.EQUAL, [str(self.archived).lower()]))
         if self.since is not None:
             found.append(Filter("created_at", Test.GREATER_OR_EQUAL, [self.since.isoformat()]))
         if self.until is not None:
@@ -61,6 +65,7 @@ class RunRow:
     partial: bool
     failed: ActionName | None = None  # the first action that failed
     failure: Failure | None = None
+    marks: RunMarks = NO_MARKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,22 +187,17 @@ runs = Table(
     Column("trigger_automation", LargeBinary),
     _text("root_task"),  # name of its root's task
     _at("purging_since", nullable=True),  # set: its data is being deleted, and it takes no holds
+    _at("archived_at", nullable=True),
+    # ``held_by``: set, a person holds it.
+    *(Column(name, Text) for name in ("archived_by", "held_by", "hold_reason")),
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
     Index(
-        "runs_spawned",
-        "org",
-        "spawned_by",
-        "run_id",
+        *("runs_spawned", "org", "spawned_by", "run_id"),
         postgresql_where=text("spawned_by IS NOT NULL"),
     ),
     Index(
-        "runs_related",
-        "org",
-        "project",
-        "domain",
-        "related_to",
-        "run_id",
+        *("runs_related", "org", "project", "domain", "related_to", "run_id"),
         postgresql_where=text("related_to IS NOT NULL"),
     ),
     Index(

@@ -1,4 +1,4 @@
-"""RunService: rows of lists of runs, and counts of runs over time."""
+"""RunService: rows of lists of runs, counts of runs over time, and what keeps runs or hides them."""
 
 from controlplane.api.platform.conventions import (
     ListCall,
@@ -13,15 +13,18 @@ from controlplane.core import names
 from controlplane.core.callers import Caller
 from controlplane.core.run_holds import REMEDIES, RunRetention
 from controlplane.core.run_lists import RunFilter, RunRow
+from controlplane.core.run_states import parse_reason, parse_state
 from controlplane.usecases.run_lists import RunLists
 from controlplane.usecases.run_purges import RunRetentions
+from controlplane.usecases.run_states import RunStates
 from shared.idl.platform.v1 import run_pb2 as pb
 
 
 class RunService:
-    def __init__(self, runs: RunLists, retentions: RunRetentions) -> None:
+    def __init__(self, runs: RunLists, retentions: RunRetentions, states: RunStates) -> None:
         self._runs = runs
         self._retentions = retentions
+        self._states = states
 
     async def list_run_rows(
         self, caller: Caller, request: pb.ListRunRowsRequest
@@ -73,6 +76,30 @@ class RunService:
         purging = await self._retentions.purge(caller, parse_run_key(request))
         return pb.PurgeRunResponse(retention=_render_retention(purging))
 
+    async def set_runs_state(
+        self, caller: Caller, request: pb.SetRunsStateRequest
+    ) -> pb.SetRunsStateResponse:
+        changed = await self._states.set_state(
+            caller,
+            names.parse_project(request.project),
+            names.parse_domain(request.domain),
+            [names.parse_run(name) for name in request.runs],
+            parse_state(request.state),
+        )
+        return pb.SetRunsStateResponse(changed=changed)
+
+    async def hold_run(self, caller: Caller, request: pb.HoldRunRequest) -> pb.HoldRunResponse:
+        found = await self._states.hold(
+            caller, parse_run_key(request), parse_reason(request.reason)
+        )
+        return pb.HoldRunResponse(retention=_render_retention(found))
+
+    async def release_run(
+        self, caller: Caller, request: pb.ReleaseRunRequest
+    ) -> pb.ReleaseRunResponse:
+        found = await self._states.release(caller, parse_run_key(request))
+        return pb.ReleaseRunResponse(retention=_render_retention(found))
+
 
 def _render_retention(retention: RunRetention) -> pb.RunRetention:
     return pb.RunRetention(
@@ -97,6 +124,7 @@ def _parse_filter(message: pb.RunFilter) -> RunFilter:
         labels=dict(message.labels),
         since=parse_time(message.since, "filter.since") if message.HasField("since") else None,
         until=parse_time(message.until, "filter.until") if message.HasField("until") else None,
+        archived=message.archived if message.HasField("archived") else None,
     )
 
 
@@ -129,4 +157,7 @@ def _render_row(row: RunRow) -> pb.RunRow:
         ),
         abort_reason=root.abort_reason,
         aborted_by=root.aborted_by,
+        archived_at=render_time(row.marks.archived_at),
+        archived_by=row.marks.archived_by,
+        held=row.marks.held,
     )

@@ -10,11 +10,13 @@ from decimal import Decimal, InvalidOperation
 
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter
+from controlplane.core.run_states import RunState, parse_state
 from shared.model.phases import Phase
 
 _LABEL = "labels."
 _PHASES = [phase.name for phase in Phase if phase is not Phase.UNKNOWN]
 _MAX_SECONDS = Decimal(10) ** 12
+_IS_ARCHIVED = {RunState.ACTIVE: "false", RunState.ARCHIVED: "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ def _phase(value: str) -> str:
     if name not in _PHASES:
         raise InvalidError(f"phase: {value!r} is not known; there are {', '.join(_PHASES)}")
     return name
+
+
+def _is_archived(state: str) -> str:
+    return _IS_ARCHIVED[parse_state(state)]
 
 
 def _milliseconds(value: str) -> str:
@@ -104,9 +110,10 @@ RUNS = ListFields(
         "trigger.name": ListField("trigger_name"),
         "trigger.task": ListField("trigger_task_name"),
         "trigger.revision": ListField("trigger_revision"),
+        "state": ListField("archived", _is_archived),
         **_OF_ACTIONS,
         **_same("project", "domain", "run_name", "run_source", "created_by"),
-        **_same("relation_type", "related_to"),
+        **_same("relation_type", "related_to", "archived"),
     },
     has_labels=True,
 )

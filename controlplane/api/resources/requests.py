@@ -192,6 +192,8 @@ def _fill_filters(listed: Listed, into: ListRequest, query: Mapping[str, str]) -
         for name, field in listed.equals.items()
         if name in query
     ]
+    if listed.hides and all(each.field != listed.hides for each in asked):
+        asked.append(Filter(listed.hides, Test.EQUAL, ["false"]))
     into.filters.extend(render_filters(asked))
 
 
@@ -233,9 +235,13 @@ def _set(message: Any, path: str, value: str | int) -> None:
         message = getattr(message, name)
         if is_repeated:
             message = message[0] if message else message.add()
-    if message.DESCRIPTOR.fields_by_name[last].cpp_type in _NUMBERS and isinstance(value, str):
+    field = message.DESCRIPTOR.fields_by_name[last]
+    if field.cpp_type in _NUMBERS and isinstance(value, str):
         value = _parse_number(last, value)
-    setattr(message, last, value)
+    if field.is_repeated:
+        getattr(message, last).append(value)
+    else:
+        setattr(message, last, value)
 
 
 def _parse_number(name: str, text: str) -> int:

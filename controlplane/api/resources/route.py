@@ -18,10 +18,12 @@ class Listed:
     How a list takes ``filters``, ``sort_by.key``, ``sort_by.direction``, ``limit`` and ``token``.
 
     ``equals``: query parameters that are filters too, with the field that equals their value.
+    ``hides``: a field whose rows with the value true are left out, unless the request names it.
     """
 
     fields: ListFields
     equals: Mapping[str, str] = field(default_factory=dict)
+    hides: str = ""
     is_text: bool = False
     """The RPC takes filters as text, and all five on the request itself."""
 

@@ -27,6 +27,7 @@ _TASK = "flyteidl2.task.TaskService"
 _PROJECT = "flyteidl2.project.ProjectService"
 _DATA = "flyteidl2.dataproxy.DataProxyService"
 _LOG = "volary.platform.v1.LogService"
+_PLATFORM_RUN = "volary.platform.v1.RunService"
 _SETTINGS = "flyteidl2.settings.SettingsService"
 _SECRET = "flyteidl2.secret.SecretService"  # noqa: S105
 
@@ -202,6 +203,14 @@ ROUTES: Sequence[Route] = (
         is_create=True,
     ),
     Route(
+        method="PATCH",
+        path=OF_RUN,
+        rpc=f"{_PLATFORM_RUN}/SetRunsState",
+        about="Archive a run, or make it active again.",
+        fills={"project": "project", "domain": "domain", "run": "runs"},
+        body="",
+    ),
+    Route(
         method="POST",
         path=OF_RUN + ":abort",
         rpc=f"{_RUN}/AbortRun",
@@ -270,9 +279,9 @@ ROUTES: Sequence[Route] = (
         method="GET",
         path=IN_DOMAIN + "runs",
         rpc=f"{_RUN}/ListRuns",
-        about="List runs.",
+        about="List runs that are not archived; with archived=true, those that are.",
         fills=_PROJECT_ID,
-        listed=Listed(fields.RUNS),
+        listed=Listed(fields.RUNS, {"archived": "archived"}, hides="archived"),
     ),
     Route(
         method="GET",

@@ -67,6 +67,11 @@ _FIND = statement(
             "h.key",
             f"cache_entries h WHERE h.org = {_OF.format(t='h')} AND h.run = n.run AND h.run <> ''",
         ),
+        _kind(
+            HoldKind.PERSON,
+            "h.held_by || ': ' || h.hold_reason",
+            "runs h WHERE h.org = n.org AND h.run_id = n.run_id AND h.held_by IS NOT NULL",
+        ),
         _kind(HoldKind.RECOVERY, _NAME.format(t="h"), _runs("recovers")),
         _kind(HoldKind.INPUTS, _NAME.format(t="h"), _runs("inputs_of")),
         _kind(HoldKind.CACHED_RESULT, _NAME.format(t="r"), _cached(_FIRST, "n.run_id")),

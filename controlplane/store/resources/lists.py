@@ -12,7 +12,14 @@ from controlplane.core.relations import RelationType
 from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch_tables import dispatches
-from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
+from controlplane.store.resources.filters import (
+    Field,
+    booleans,
+    numbers,
+    text_field,
+    timestamp_field,
+    uuids,
+)
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
 from controlplane.store.rows import parse_action
@@ -48,6 +55,7 @@ _FIELDS: Mapping[str, Field] = {
     "trigger_name": text_field(runs.c.trigger_name),
     "trigger_task_name": text_field(runs.c.trigger_task),
     "trigger_revision": numbers(runs.c.trigger_revision),
+    "archived": booleans(runs.c.archived_at.is_not(None)),
     "created_by": text_field(runs.c.created_by),
     "created_by_subject": text_field(runs.c.created_by),
     "name": text_field(actions.c.name),

@@ -16,11 +16,13 @@ from controlplane.core.run_lists import (
     RunRow,
     RunSummary,
 )
+from controlplane.core.run_states import NO_MARKS, RunMarks
 from controlplane.core.run_trees import first_line
 from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import restrict
 from controlplane.store.resources.lists import JOINED, find_field, in_scope
+from controlplane.store.resources.run_states import find_marks
 from controlplane.store.rows import parse_enum, parse_failure
 from controlplane.store.statements import given, statement
 from controlplane.store.tables import actions, runs
@@ -62,11 +64,26 @@ async def add_actions(tx: OrgTx, roots: Sequence[ActionRow]) -> Sequence[RunRow]
         if failure is not None:
             shown = replace(failure, message=first_line(failure.message))
             errors[RunId(row.run_id)] = ActionName(row.name), shown
-    return [_row(root, phases[root.run_id], errors.get(root.run_id)) for root in roots]
+    marks = await find_marks(tx, ids["run_id"])
+    return [
+        _row(
+            root,
+            phases[root.run_id],
+            errors.get(root.run_id),
+            marks.get(root.run_id, NO_MARKS),
+        )
+        for root in roots
+    ]
 
 
-def _row(root: ActionRow, phases: PhaseCounts, error: tuple[ActionName, Failure] | None) -> RunRow:
+def _row(
+    root: ActionRow,
+    phases: PhaseCounts,
+    error: tuple[ActionName, Failure] | None,
+    marks: RunMarks,
+) -> RunRow:
     return RunRow(
+        marks=marks,
         root=root,
         phases=phases,
         partial=sum(phases.values()) > MOST_COUNTED,

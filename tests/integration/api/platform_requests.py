@@ -270,6 +270,11 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "RunService/GetRetentionPolicy": lambda _: run_pb2.GetRetentionPolicyRequest(),
     "RunService/GetRunRetention": lambda _: run_pb2.GetRunRetentionRequest(**RUN),
     "RunService/PurgeRun": lambda _: run_pb2.PurgeRunRequest(**RUN),
+    "RunService/SetRunsState": lambda _: run_pb2.SetRunsStateRequest(
+        project=PROJECT, domain=DOMAIN, runs=["r1"], state="archived"
+    ),
+    "RunService/HoldRun": lambda _: run_pb2.HoldRunRequest(**RUN, reason="an audit"),
+    "RunService/ReleaseRun": lambda _: run_pb2.ReleaseRunRequest(**RUN),
     "RunService/ListRunRows": lambda _: run_pb2.ListRunRowsRequest(),
     "RunService/SummarizeRuns": lambda _: run_pb2.SummarizeRunsRequest(
         filter={"project": PROJECT, "domain": DOMAIN, "since": {"seconds": 1_780_000_000}}
@@ -331,6 +336,9 @@ IN_SCOPES = LISTS | {
     "LogService/SearchLines",
     "RunService/GetRunRetention",
     "RunService/PurgeRun",
+    "RunService/SetRunsState",
+    "RunService/HoldRun",
+    "RunService/ReleaseRun",
     "RunService/SummarizeRuns",
     "RunTreeService/GetTree",
     "RunTreeService/WatchTree",

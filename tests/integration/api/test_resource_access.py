@@ -29,6 +29,7 @@ BODIES: Mapping[str, object] = {
         "spec": MessageToDict(plain_trigger().spec),
         "automationSpec": MessageToDict(plain_trigger().automation_spec),
     },
+    "SetRunsState": {"state": "archived"},
     "SignalEvent": {"parentActionName": "a0", "payload": {"boolValue": True}},
     "UpdateSecret": {"stringValue": "x"},
 }

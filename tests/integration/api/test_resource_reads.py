@@ -336,11 +336,11 @@ async def test_noun_of_flyteadmin_without_a_route_says_where_it_is(
 
 
 async def test_other_method_is_refused_with_those_there_are(http: httpx.AsyncClient) -> None:
-    answer = await http.patch(f"{BASE}/runs/r1")
+    answer = await http.put(f"{BASE}/runs/r1")
 
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
-    assert "PATCH is not served here" in answer.json()["message"]
+    assert "PUT is not served here" in answer.json()["message"]
 
 
 async def test_pages_of_other_sites_are_refused(http: httpx.AsyncClient) -> None:

@@ -53,6 +53,29 @@ async def test_ended_run_is_purged_by_a_command_that_a_live_one_refuses(
     assert "run flytesnacks/development/r3 not found" in unknown.err
 
 
+async def test_runs_are_archived_and_held_by_commands(program: Program, store: Store) -> None:
+    for name in ("r1", "r2"):
+        await store.abort(await store.create(new_run(name)))
+
+    archived = await program.run("run", "archive", "r1", "r2")
+    again = await program.json("run", "archive", "r1")
+    active = await program.run("run", "unarchive", "r2")
+    unknown = await program.run("run", "archive", "r1", "r3")
+    held = await program.run("run", "hold", "r1", "--reason", "case 12")
+    shown = await program.run("run", "retention", "r1")
+    purged = await program.run("run", "purge", "r1", "--yes")
+    released = await program.run("run", "release", "r1")
+
+    assert archived.out == "2 of 2 runs are archived now.\n"
+    assert again == {}
+    assert active.out == "1 of 1 runs are active again.\n"
+    assert "r3 not found" in unknown.err
+    assert held.out == "Run r1 is held.\n"
+    assert "case 12" in shown.out
+    assert "case 12 (release the run)" in purged.err
+    assert released.out == "Run r1 is released.\n"
+
+
 async def test_lineage_of_a_version_and_of_a_run_are_shown_by_commands(
     program: Program, store: Store
 ) -> None:

@@ -1,6 +1,6 @@
 """
-Tests that purges of runs examine rows in proportion to the runs: 100 of 20,000, whatever holds them,
-and however many actions got a cached result within the run itself.
+Tests that purges and states of runs examine rows in proportion to the runs: 100 of 20,000, whatever
+holds them, and however many actions got a cached result within the run itself.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from controlplane.core.run_holds import MOST_SHOWN, HoldKind
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.run_holds import find_holds
-from controlplane.store.resources import run_purges
+from controlplane.store.resources import run_purges, run_states
 from shared.model.ids import ActionId, RunId
 from tests.factories import NOW, ORG, make_new_run, make_run_key
 from tests.integration.store.conftest import Store
@@ -37,6 +37,14 @@ OF_PURGES = {
     "run_purges._DELETE_PHASE_EVENTS",
     "run_purges._LOCK_ALL",
     "run_purges._LOCK_FREE",
+}
+
+OF_RUN_STATES = {
+    "run_states._ARCHIVE",
+    "run_states._FIND",
+    "run_states._LOCK",
+    "run_states._MARKS",
+    "run_states._RESTORE",
 }
 
 # Ended runs r1 to r20000; each tenth is held in each way that can be had many times.
@@ -117,5 +125,26 @@ async def test_purges_examine_rows_in_proportion_to_their_runs(
         f"{name}: {seen.rows[name]}\n{seen.plans[name]}"
         for name in OF_PURGES
         if seen.rows[name] > most.get(name, A_ROW * ACTIONS)
+    ]
+    assert not too_many, "\n\n".join(too_many)
+
+
+async def test_states_of_runs_examine_rows_in_proportion_to_their_runs(
+    measured: tuple[Database, Examined],
+) -> None:
+    database, seen = measured
+    names = [f"r{number}" for number in range(1, RUNS + 1)]
+    async with database.for_org(ORG) as tx:
+        found = await run_states.find_runs(tx, "p", "development", names)
+        assert await run_states.archive(tx, found.values(), by="ada", now=NOW) == sorted(names)
+        assert len(await run_states.find_marks(tx, found.values())) == RUNS
+        assert await run_states.restore(tx, found.values()) == sorted(names)
+        await tx.connection.rollback()
+
+    assert set(seen.rows) >= OF_RUN_STATES, sorted(OF_RUN_STATES - set(seen.rows))
+    too_many = [
+        f"{name}: {seen.rows[name]}\n{seen.plans[name]}"
+        for name in OF_RUN_STATES
+        if seen.rows[name] > A_ROW * RUNS
     ]
     assert not too_many, "\n\n".join(too_many)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunFilter(_message.Message):
-    __slots__ = ("project", "domain", "task", "phases", "created_by", "text", "labels", "since", "until")
+    __slots__ = ("project", "domain", "task", "phases", "created_by", "text", "labels", "since", "until", "archived")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class RunFilter(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     project: str
     domain: str
     task: str
@@ -38,7 +39,8 @@ class RunFilter(_message.Message):
     labels: _containers.ScalarMap[str, str]
     since: _timestamp_pb2.Timestamp
     until: _timestamp_pb2.Timestamp
-    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., task: _Optional[str] = ..., phases: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., text: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    archived: bool
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., task: _Optional[str] = ..., phases: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., text: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., archived: _Optional[bool] = ...) -> None: ...
 
 class ListRunRowsRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")
@@ -59,7 +61,7 @@ class ListRunRowsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[RunRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RunRow(_message.Message):
-    __slots__ = ("project", "domain", "run", "task", "task_version", "title", "phase", "created_at", "started_at", "ended_at", "created_by", "source", "trigger", "labels", "actions", "partial", "first_error", "abort_reason", "aborted_by")
+    __slots__ = ("project", "domain", "run", "task", "task_version", "title", "phase", "created_at", "started_at", "ended_at", "created_by", "source", "trigger", "labels", "actions", "partial", "first_error", "abort_reason", "aborted_by", "archived_at", "archived_by", "held")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +88,9 @@ class RunRow(_message.Message):
     FIRST_ERROR_FIELD_NUMBER: _ClassVar[int]
     ABORT_REASON_FIELD_NUMBER: _ClassVar[int]
     ABORTED_BY_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_BY_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     project: str
     domain: str
     run: str
@@ -105,7 +110,10 @@ class RunRow(_message.Message):
     first_error: RunError
     abort_reason: str
     aborted_by: str
-    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., task: _Optional[str] = ..., task_version: _Optional[str] = ..., title: _Optional[str] = ..., phase: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., source: _Optional[str] = ..., trigger: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., actions: _Optional[_Iterable[_Union[_run_tree_pb2.PhaseCount, _Mapping]]] = ..., partial: _Optional[bool] = ..., first_error: _Optional[_Union[RunError, _Mapping]] = ..., abort_reason: _Optional[str] = ..., aborted_by: _Optional[str] = ...) -> None: ...
+    archived_at: _timestamp_pb2.Timestamp
+    archived_by: str
+    held: bool
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., task: _Optional[str] = ..., task_version: _Optional[str] = ..., title: _Optional[str] = ..., phase: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., source: _Optional[str] = ..., trigger: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., actions: _Optional[_Iterable[_Union[_run_tree_pb2.PhaseCount, _Mapping]]] = ..., partial: _Optional[bool] = ..., first_error: _Optional[_Union[RunError, _Mapping]] = ..., abort_reason: _Optional[str] = ..., aborted_by: _Optional[str] = ..., archived_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., archived_by: _Optional[str] = ..., held: _Optional[bool] = ...) -> None: ...
 
 class RunError(_message.Message):
     __slots__ = ("action", "kind", "code", "message")
@@ -194,6 +202,58 @@ class PurgeRunRequest(_message.Message):
     def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
 
 class PurgeRunResponse(_message.Message):
+    __slots__ = ("retention",)
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    retention: RunRetention
+    def __init__(self, retention: _Optional[_Union[RunRetention, _Mapping]] = ...) -> None: ...
+
+class SetRunsStateRequest(_message.Message):
+    __slots__ = ("project", "domain", "runs", "state")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    runs: _containers.RepeatedScalarFieldContainer[str]
+    state: str
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., runs: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ...) -> None: ...
+
+class SetRunsStateResponse(_message.Message):
+    __slots__ = ("changed",)
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    changed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class HoldRunRequest(_message.Message):
+    __slots__ = ("project", "domain", "run", "reason")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    run: str
+    reason: str
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HoldRunResponse(_message.Message):
+    __slots__ = ("retention",)
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    retention: RunRetention
+    def __init__(self, retention: _Optional[_Union[RunRetention, _Mapping]] = ...) -> None: ...
+
+class ReleaseRunRequest(_message.Message):
+    __slots__ = ("project", "domain", "run")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    run: str
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+
+class ReleaseRunResponse(_message.Message):
     __slots__ = ("retention",)
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     retention: RunRetention
