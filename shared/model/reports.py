@@ -30,15 +30,32 @@ class Failure:
 
 
 MAX_MESSAGE_BYTES = 16 * 1024
+MAX_EVENT_COUNT = 2**31 - 1
+
+
+class EventType(IntEnum):
+    """Kubernetes' type of an event."""
+
+    UNKNOWN = 0
+    NORMAL = 1
+    WARNING = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterEvent:
-    """Kubernetes event about the attempt: an image pull, a scheduling decision, an eviction."""
+    """
+    Kubernetes event about the attempt: an image pull, a scheduling decision, an eviction.
+
+    ``count``: how often it occurred, from ``at`` on, until it was reported; ``source``: the component
+    that recorded it, as in "kubelet". Agents of earlier releases report none of ``type`` and ``source``.
+    """
 
     at: datetime
     reason: str
     message: str
+    type: EventType = EventType.UNKNOWN
+    count: int = 1
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

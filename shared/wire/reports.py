@@ -4,10 +4,12 @@ from shared.idl.agent.v1 import report_pb2
 from shared.kit.timestamps import to_us
 from shared.model.phases import Phase
 from shared.model.reports import (
+    MAX_EVENT_COUNT,
     MAX_MESSAGE_BYTES,
     Acknowledgement,
     AckStatus,
     ClusterEvent,
+    EventType,
     Failure,
     FailureKind,
     LogLink,
@@ -53,6 +55,9 @@ def parse_report(message: report_pb2.Report) -> Report:
                 at=parse_timestamp(event.at_us),
                 reason=parse_words(event.reason, MAX_CODE_BYTES),
                 message=parse_words(event.message, MAX_EVENT_BYTES),
+                type=_parse_event_type(event.type),
+                count=min(event.count, MAX_EVENT_COUNT) or 1,
+                source=parse_words(event.source, MAX_CODE_BYTES),
             )
             for event in message.events[:MAX_EVENTS]
         ],
@@ -80,7 +85,12 @@ def render_report(report: Report) -> report_pb2.Report:
         log_uri=report.log_uri,
         events=[
             report_pb2.ClusterEvent(
-                at_us=to_us(event.at), reason=event.reason, message=event.message
+                at_us=to_us(event.at),
+                reason=event.reason,
+                message=event.message,
+                type=event.type,
+                count=event.count,
+                source=event.source,
             )
             for event in report.events
         ],
@@ -105,6 +115,13 @@ def render_acknowledgement(acknowledgement: Acknowledgement) -> report_pb2.Ackno
         version=acknowledgement.version,
         verdict=acknowledgement.status,
     )
+
+
+def _parse_event_type(number: int) -> EventType:
+    try:
+        return EventType(number)
+    except ValueError:
+        return EventType.UNKNOWN  # of a later release
 
 
 def _parse_phase(number: int) -> Phase:

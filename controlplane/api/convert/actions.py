@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flyteidl2.common.run_pb2 import Relation as RelationMessage
 from flyteidl2.core.execution_pb2 import (
+    ContainerContext,
     ContainerError,
     ExecutionError,
     LogContext,
@@ -57,6 +58,7 @@ from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
 _QUEUE = 4
+_CONTAINER = "primary"  # as agents name the container of a task that names none
 """Number of TaskActionMetadata.queue, of flyteidl2 2.0.53."""
 
 _ERROR_KINDS = {
@@ -172,15 +174,31 @@ def render_update(row: ActionRow) -> ActionUpdate:
 
 def render_cluster_events(events: Iterable[ClusterEvent]) -> Sequence[ClusterEventMessage]:
     return [
-        ClusterEventMessage(occurred_at=event.at, reason=event.reason, message=event.message)
+        ClusterEventMessage(
+            occurred_at=event.at,
+            reason=event.reason,
+            message=event.message,
+            type=event.type.value,
+            count=event.count,
+            source_component=event.source,
+        )
         for event in events
     ]
 
 
 def render_log_context(attempt: AttemptDetail) -> LogContext:
-    """Name the source of the attempt's log lines; in the process runtime a pod is a process."""
+    """
+    Name the source of the attempt's log lines, which are of one container.
+
+    Only the agent knows the names of the pod and its containers; in the process runtime they are a process.
+    """
     name = attempt.pod_name
-    return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
+    process = ContainerContext.ProcessContext(container_start_time=attempt.started_at)
+    if attempt.ended_at is not None:
+        process.container_end_time.FromDatetime(attempt.ended_at)
+    container = ContainerContext(container_name=_CONTAINER, process=process)
+    pod = PodLogContext(pod_name=name, containers=[container], primary_container_name=_CONTAINER)
+    return LogContext(pods=[pod], primary_pod_name=name)
 
 
 def _render_metadata(row: ActionRow, profiles: Profiles) -> ActionMetadata:

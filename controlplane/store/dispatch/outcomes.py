@@ -232,6 +232,9 @@ async def _write_events(tx: OrgTx, outcomes: Sequence[tuple[LeasedAttempt, rules
                             "at": event.at.isoformat(),
                             "reason": event.reason,
                             "message": event.message,
+                            "type": event.type.value,
+                            "count": event.count,
+                            "source": event.source,
                         }
                         for event in report.events
                     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from sqlalchemy import Row
 
@@ -27,7 +27,7 @@ from controlplane.store.rows import (
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import ClusterEvent
+from shared.model.reports import ClusterEvent, EventType
 
 _FROM = "FROM actions a JOIN runs r ON r.org = a.org AND r.run_id = a.run_id"
 
@@ -90,6 +90,9 @@ class _ReportedEvent(TypedDict):
     at: str
     reason: str
     message: str
+    type: NotRequired[int]  # none of earlier releases
+    count: NotRequired[int]
+    source: NotRequired[str]
 
 
 async def list_changed(tx: OrgTx, run: RunId, *, after: int, most: int) -> Sequence[ActionRow]:
@@ -193,6 +196,9 @@ def _parse_attempt(
                 at=datetime.fromisoformat(reported["at"]),
                 reason=reported["reason"],
                 message=reported["message"],
+                type=parse_enum(reported.get("type", 0), EventType.UNKNOWN),
+                count=reported.get("count", 1),
+                source=reported.get("source", ""),
             )
             for event in events
             for reported in _reported_events(event)

@@ -19,7 +19,7 @@ from shared.model.ids import (
     RunName,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind, LogLink, Report
 
 
 def render_assignment(assignment: Assignment) -> str:
@@ -97,7 +97,13 @@ def render_report(report: Report) -> str:
             report.output_uri,
             report.report_uri,
             report.log_uri,
-            [[to_us(event.at), event.reason, event.message] for event in report.events],
+            [
+                [
+                    *(to_us(event.at), event.reason, event.message),
+                    *(event.type.value, event.count, event.source),
+                ]
+                for event in report.events
+            ],
             [[link.name, link.uri] for link in report.log_links],
         ]
     )
@@ -129,6 +135,15 @@ def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) ->
         log_uri=log_uri,
         events=tuple(
             ClusterEvent(at=from_us(event[0]), reason=event[1], message=event[2])
+            if len(event) == 3  # of an earlier release
+            else ClusterEvent(
+                at=from_us(event[0]),
+                reason=event[1],
+                message=event[2],
+                type=EventType(event[3]),
+                count=event[4],
+                source=event[5],
+            )
             for event in events
         ),
         log_links=tuple(LogLink(name, uri) for name, uri in log_links),

@@ -18,6 +18,7 @@ from shared.model.reports import (
     Acknowledgement,
     AckStatus,
     ClusterEvent,
+    EventType,
     Failure,
     FailureKind,
     LogLink,
@@ -43,7 +44,16 @@ FAILED = StatusUpdate(
     report_uri="file:///r",
     log_uri="file:///l",
     log_links=(LogLink("elsewhere", "https://logs.test/a1"),),
-    events=(ClusterEvent(at=NOW, reason="Killed", message="by hand"),),
+    events=(
+        ClusterEvent(
+            at=NOW,
+            reason="Killed",
+            message="by hand",
+            type=EventType.WARNING,
+            count=3,
+            source="kubelet",
+        ),
+    ),
 )
 
 

@@ -105,7 +105,7 @@ from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
-from shared.model.reports import Failure, LogLink, Report
+from shared.model.reports import ClusterEvent, Failure, LogLink, Report
 from tests.integration.runs import SECRET_KEYS, make_deliveries
 from tests.running import running
 
@@ -213,6 +213,7 @@ class ApiUnderTest:
         failure: Failure | None = None,
         first_version: int = 1,
         log_links: Sequence[LogLink] = (),
+        events: Sequence[ClusterEvent] = (),
     ) -> None:
         """Report phases of one attempt, as an agent would."""
         reports = [
@@ -225,6 +226,7 @@ class ApiUnderTest:
                 failure=failure if phase is phases[-1] else None,
                 output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
                 log_links=log_links if version == first_version else (),
+                events=events if version == first_version else (),
             )
             for version, phase in enumerate(phases, start=first_version)
         ]

@@ -12,7 +12,7 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.common.run_pb2 import RelationType
 from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.task.run_pb2 import RunSpec
-from flyteidl2.workflow.run_definition_pb2 import ErrorInfo
+from flyteidl2.workflow.run_definition_pb2 import ClusterEvent as ClusterEventMessage, ErrorInfo
 from flyteidl2.workflow.run_service_pb2 import (
     AbortRunRequest,
     CreateRunRequest,
@@ -33,7 +33,7 @@ from controlplane.core.queues import QueueChange
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind, LogLink
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind, LogLink
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
@@ -197,6 +197,27 @@ async def test_links_to_logs_elsewhere_stay_with_their_attempt(api: ApiUnderTest
     assert (shown.name, shown.uri, shown.ready) == ("Cloud", "https://cloud/logs", True)
 
 
+async def test_cluster_event_has_its_type_count_and_source(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
+    [assignment] = await api.claim()
+    reported = ClusterEvent(
+        at=SystemClock().now(),
+        reason="BackOff",
+        message="restarting",
+        type=EventType.WARNING,
+        count=4,
+        source="kubelet",
+    )
+    await api.report(assignment, Phase.RUNNING, events=[reported])
+
+    found = await api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+
+    [event] = found.details.attempts[0].cluster_events
+    assert (event.reason, event.message) == ("BackOff", "restarting")
+    assert event.type == ClusterEventMessage.TYPE_WARNING
+    assert (event.count, event.source_component) == (4, "kubelet")
+
+
 async def test_a_succeeded_run_names_its_outputs(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run())
     await api.finish()
@@ -208,6 +229,12 @@ async def test_a_succeeded_run_names_its_outputs(api: ApiUnderTest) -> None:
         GetActionLogContextRequest(action_id=action_id(), attempt=1)
     )
     assert context.cluster == "local"
+    [pod] = context.log_context.pods
+    [container] = pod.containers
+    assert pod.pod_name == context.log_context.primary_pod_name
+    assert container.container_name == pod.primary_container_name == "primary"
+    assert container.process.container_start_time == context.start_time
+    assert container.process.container_end_time == context.end_time
 
 
 async def test_an_aborted_run_says_why_and_aborting_it_again_changes_nothing(

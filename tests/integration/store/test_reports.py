@@ -11,7 +11,7 @@ from controlplane.core.errors import InvalidError
 from controlplane.store.notify.changes import lock_runs
 from shared.model.ids import ActionId, LeaseId
 from shared.model.phases import Phase
-from shared.model.reports import AckStatus, ClusterEvent, FailureKind
+from shared.model.reports import AckStatus, ClusterEvent, EventType, FailureKind
 from tests.factories import (
     NOW,
     ORG,
@@ -81,7 +81,14 @@ async def test_report_of_an_impossible_phase_is_kept_without_changing_the_action
 async def test_report_details_are_kept_with_the_attempt(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
-    reported = ClusterEvent(at=NOW, reason="Pulled", message='an "image" of ünusual name\n')
+    reported = ClusterEvent(
+        at=NOW,
+        reason="Pulled",
+        message='an "image" of ünusual name\n',
+        type=EventType.NORMAL,
+        count=2,
+        source="kubelet",
+    )
     await store.report(replace(make_report(assignment, 1, Phase.INITIALIZING), events=[reported]))
     [attempt] = (await store.detail(run)).attempts
     assert attempt.events == [reported]

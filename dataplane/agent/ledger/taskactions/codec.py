@@ -28,7 +28,7 @@ from shared.model.ids import (
     RunName,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind, LogLink, Report
 
 _SHOWN = 1024  # characters of a message in the status itself; the report has all of it
 
@@ -145,7 +145,14 @@ def _render_report(report: Report) -> dict[str, Any]:
         "logUri": report.log_uri,
         "logLinks": [{"name": link.name, "uri": link.uri} for link in report.log_links],
         "events": [
-            {"at": render_rfc3339(event.at), "reason": event.reason, "message": event.message}
+            {
+                "at": render_rfc3339(event.at),
+                "reason": event.reason,
+                "message": event.message,
+                "type": event.type.value,
+                "count": event.count,
+                "source": event.source,
+            }
             for event in report.events
         ],
     }
@@ -189,6 +196,9 @@ def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any
                 at=parse_rfc3339(event["at"]),
                 reason=event["reason"],
                 message=event["message"],
+                type=EventType(event.get("type", 0)),  # none of an earlier release
+                count=event.get("count", 1),
+                source=event.get("source", ""),
             )
             for event in fields.get("events", ())
         ),

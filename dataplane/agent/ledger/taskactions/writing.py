@@ -244,7 +244,7 @@ def _fit(report: Report) -> Report:
     """Drop the oldest events beyond EVENTS_BYTES."""
     size, kept = 0, []
     for event in reversed(report.events):
-        size += len(event.message) + len(event.reason) + 64
+        size += len(event.message) + len(event.reason) + len(event.source) + 100
         if size > journal_limits.EVENTS_BYTES:
             break
         kept.append(event)

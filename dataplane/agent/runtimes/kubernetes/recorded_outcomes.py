@@ -6,12 +6,13 @@ classify; its successor reads this record.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dataplane.agent.kube.objects import Object
 from shared.kit.timestamps import from_us, to_us
-from shared.model.reports import ClusterEvent, Failure, FailureKind
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind
 
 ANNOTATION = "volary.dev/verdict"
 
@@ -46,6 +47,8 @@ def render_outcome(outcome: AttemptOutcome) -> str:
             "log": outcome.log_uri,
             "lastLines": list(outcome.last_lines),
             "events": [[to_us(one.at), one.reason, one.message] for one in outcome.events],
+            # Beside the events, whose three parts are all that an earlier release reads.
+            "eventOrigins": [[one.type.value, one.count, one.source] for one in outcome.events],
         }
     )
 
@@ -73,9 +76,18 @@ def find_outcome(owner: Object) -> AttemptOutcome | None:
             ),
             log_uri=str(parsed["log"]),
             last_lines=[str(line) for line in parsed["lastLines"]],
-            events=[
-                ClusterEvent(at=from_us(at), reason=r, message=m) for at, r, m in parsed["events"]
-            ],
+            events=_find_events(parsed),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _find_events(parsed: Mapping[str, Any]) -> list[ClusterEvent]:
+    events = [ClusterEvent(at=from_us(at), reason=r, message=m) for at, r, m in parsed["events"]]
+    origins = parsed.get("eventOrigins")
+    if origins is None:  # an earlier release recorded it
+        return events
+    return [
+        replace(event, type=EventType(kind), count=int(count), source=str(source))
+        for event, (kind, count, source) in zip(events, origins, strict=True)
+    ]

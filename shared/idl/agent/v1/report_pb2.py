@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shared.idl.agent.v1 import assignment_pb2 as shared_dot_idl_dot_agent_dot_v1_dot_assignment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/agent/v1/report.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\"\xec\x02\n\x06Report\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\r\n\x05phase\x18\x04 \x01(\r\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12)\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.volary.agent.v1.Failure\x12\x12\n\noutput_uri\x18\t \x01(\t\x12\x12\n\nreport_uri\x18\n \x01(\t\x12\x0f\n\x07log_uri\x18\x0b \x01(\t\x12-\n\x06\x65vents\x18\x0c \x03(\x0b\x32\x1d.volary.agent.v1.ClusterEvent\x12+\n\tlog_links\x18\r \x03(\x0b\x32\x18.volary.agent.v1.LogLink\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\"$\n\x07LogLink\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"]\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0brecoverable\x18\x04 \x01(\x08\x12\x10\n\x08\x66ull_uri\x18\x05 \x01(\t\">\n\x0c\x43lusterEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"7\n\x0bReportBatch\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.volary.agent.v1.Report\"`\n\x0f\x41\x63knowledgement\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\r\"R\n\x14\x41\x63knowledgementBatch\x12:\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32 .volary.agent.v1.Acknowledgementb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n shared/idl/agent/v1/report.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\"\xec\x02\n\x06Report\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x10\n\x08lease_id\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\r\n\x05phase\x18\x04 \x01(\r\x12\r\n\x05\x61t_us\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12)\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.volary.agent.v1.Failure\x12\x12\n\noutput_uri\x18\t \x01(\t\x12\x12\n\nreport_uri\x18\n \x01(\t\x12\x0f\n\x07log_uri\x18\x0b \x01(\t\x12-\n\x06\x65vents\x18\x0c \x03(\x0b\x32\x1d.volary.agent.v1.ClusterEvent\x12+\n\tlog_links\x18\r \x03(\x0b\x32\x18.volary.agent.v1.LogLink\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\"$\n\x07LogLink\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"]\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0brecoverable\x18\x04 \x01(\x08\x12\x10\n\x08\x66ull_uri\x18\x05 \x01(\t\"k\n\x0c\x43lusterEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\r\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x0e\n\x06source\x18\x06 \x01(\t\"7\n\x0bReportBatch\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.volary.agent.v1.Report\"`\n\x0f\x41\x63knowledgement\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\r\"R\n\x14\x41\x63knowledgementBatch\x12:\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32 .volary.agent.v1.Acknowledgementb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE']._serialized_start=496
   _globals['_FAILURE']._serialized_end=589
   _globals['_CLUSTEREVENT']._serialized_start=591
-  _globals['_CLUSTEREVENT']._serialized_end=653
-  _globals['_REPORTBATCH']._serialized_start=655
-  _globals['_REPORTBATCH']._serialized_end=710
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=712
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=808
-  _globals['_ACKNOWLEDGEMENTBATCH']._serialized_start=810
-  _globals['_ACKNOWLEDGEMENTBATCH']._serialized_end=892
+  _globals['_CLUSTEREVENT']._serialized_end=698
+  _globals['_REPORTBATCH']._serialized_start=700
+  _globals['_REPORTBATCH']._serialized_end=755
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=757
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=853
+  _globals['_ACKNOWLEDGEMENTBATCH']._serialized_start=855
+  _globals['_ACKNOWLEDGEMENTBATCH']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

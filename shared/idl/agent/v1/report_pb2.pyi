@@ -62,14 +62,20 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., kind: _Optional[int] = ..., message: _Optional[str] = ..., recoverable: _Optional[bool] = ..., full_uri: _Optional[str] = ...) -> None: ...
 
 class ClusterEvent(_message.Message):
-    __slots__ = ("at_us", "reason", "message")
+    __slots__ = ("at_us", "reason", "message", "type", "count", "source")
     AT_US_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     at_us: int
     reason: str
     message: str
-    def __init__(self, at_us: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    type: int
+    count: int
+    source: str
+    def __init__(self, at_us: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., type: _Optional[int] = ..., count: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class ReportBatch(_message.Message):
     __slots__ = ("reports",)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from dataplane.agent.runtimes.kubernetes import events
+from shared.model.reports import EventType
 from tests.unit.agent.assignments import NOW
 from tests.unit.agent.kubernetes.objects import ago, make_event, make_pod
 
@@ -24,6 +25,43 @@ def test_events_of_three_containers_are_reported_once() -> None:
     same = [make_event("Pulled", "present", seconds_ago=second) for second in (3, 7, 5)]
 
     assert [event.at for event in events.last_reported(same)] == [NOW - timedelta(seconds=7)]
+
+
+def test_event_has_its_type_its_component_and_how_often_it_occurred() -> None:
+    of_kubelet = {
+        **make_event("BackOff", "restarting", seconds_ago=9),
+        "type": "Warning",
+        "count": 4,
+        "source": {"component": "kubelet"},
+    }
+    newer = {
+        **make_event("FailedScheduling", "no node", seconds_ago=5),
+        "type": "Warning",
+        "series": {"count": 7},
+        "reportingComponent": "default-scheduler",
+    }
+    plain = {**make_event("Odd", "odd", seconds_ago=1), "type": "Strange", "count": -1}
+
+    assert [
+        (event.reason, event.type, event.count, event.source)
+        for event in events.last_reported([of_kubelet, newer, plain])
+    ] == [
+        ("BackOff", EventType.WARNING, 4, "kubelet"),
+        ("FailedScheduling", EventType.WARNING, 7, "default-scheduler"),
+        ("Odd", EventType.UNKNOWN, 1, ""),
+    ]
+
+
+def test_events_with_the_same_words_are_counted_together() -> None:
+    same = [
+        {**make_event("Pulled", "present", seconds_ago=second), "count": 2, "type": kind}
+        for second, kind in ((3, "Warning"), (7, "Normal"))
+    ]
+
+    [event] = events.last_reported(same)
+
+    assert (event.at, event.count) == (NOW - timedelta(seconds=7), 4)
+    assert event.type is EventType.WARNING
 
 
 def test_surplus_events_keep_the_first_and_the_last() -> None:

@@ -20,7 +20,7 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import Variable
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind
 from tests.unit.agent.assignments import NOW, make_assignment, make_job
 
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
@@ -163,11 +163,26 @@ def test_recorded_outcome_round_trips() -> None:
     outcome = replace(
         failed("NonZeroExit"),
         log_uri="s3://bucket/logs.jsonl.gz",
-        events=[ClusterEvent(at=NOW, reason="Killing", message="stopping")],
+        events=[
+            ClusterEvent(
+                at=NOW, reason="Killing", message="stopping", type=EventType.NORMAL, count=2
+            )
+        ],
     )
     annotated = {"metadata": {"annotations": {ANNOTATION: render_outcome(outcome)}}}
 
     assert find_outcome(annotated) == outcome
+
+
+def test_outcome_that_an_earlier_release_recorded_has_events_without_origin() -> None:
+    event = ClusterEvent(at=NOW, reason="Killing", message="stopping")
+    outcome = replace(failed("NonZeroExit"), events=[replace(event, type=EventType.NORMAL)])
+    recorded = json.loads(render_outcome(outcome))
+    del recorded["eventOrigins"]
+
+    found = find_outcome({"metadata": {"annotations": {ANNOTATION: json.dumps(recorded)}}})
+
+    assert found == replace(outcome, events=[event])
 
 
 _OUT_OF_RANGE = json.dumps(

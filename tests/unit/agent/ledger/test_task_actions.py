@@ -19,7 +19,7 @@ from dataplane.agent.ledger.taskactions.codec import (
     render_status,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
+from shared.model.reports import ClusterEvent, EventType, Failure, FailureKind, LogLink, Report
 from tests.unit.agent.assignments import NOW, make_assignment
 
 ASSIGNMENT = replace(
@@ -60,7 +60,16 @@ REPORTS = [
         failure=FAILURE,
         report_uri="r",
         log_uri="l",
-        events=(ClusterEvent(at=NOW, reason="Killed", message="by hand"),),
+        events=(
+            ClusterEvent(
+                at=NOW,
+                reason="Killed",
+                message="by hand",
+                type=EventType.WARNING,
+                count=3,
+                source="kubelet",
+            ),
+        ),
     ),
 ]
 

@@ -10,7 +10,13 @@ from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
 from shared.model.assignments import Assignment
 from shared.model.logs import Originator
 from shared.model.phases import Phase
-from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind, Report
+from shared.model.reports import (
+    MAX_EVENT_COUNT,
+    MAX_MESSAGE_BYTES,
+    EventType,
+    FailureKind,
+    Report,
+)
 from shared.wire.assignments import parse_assignment, render_assignment
 from shared.wire.fields import MAX_URI_BYTES, BadMessageError, parse_timestamp, parse_words
 from shared.wire.ids import (
@@ -140,6 +146,17 @@ def test_report_text_is_truncated_and_cleaned() -> None:
     assert len(report.events) == MAX_EVENTS
     assert all("\0" not in event.reason for event in report.events)
     assert max(len(event.message) for event in report.events) < 10_000
+
+
+def test_event_of_an_earlier_or_a_later_release_occurred_at_least_once() -> None:
+    message = make_report()
+    message.events.add(reason="Pulled")
+    message.events.add(reason="Pulled", type=9, count=2**32 - 1)
+
+    earlier, later = parse_report(message).events
+
+    assert (earlier.type, earlier.count, earlier.source) == (EventType.UNKNOWN, 1, "")
+    assert (later.type, later.count) == (EventType.UNKNOWN, MAX_EVENT_COUNT)
 
 
 def test_uri_over_the_limit_is_rejected() -> None:

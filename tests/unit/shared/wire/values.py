@@ -22,9 +22,11 @@ from shared.model.ids import (
 from shared.model.logs import LogLine, Originator
 from shared.model.phases import Phase
 from shared.model.reports import (
+    MAX_EVENT_COUNT,
     Acknowledgement,
     AckStatus,
     ClusterEvent,
+    EventType,
     Failure,
     FailureKind,
     LogLink,
@@ -70,7 +72,15 @@ failures = st.builds(
     recoverable=st.booleans(),
     full_uri=texts,
 )
-events = st.builds(ClusterEvent, at=instants, reason=texts, message=texts)
+events = st.builds(
+    ClusterEvent,
+    at=instants,
+    reason=texts,
+    message=texts,
+    type=st.sampled_from(EventType),
+    count=st.integers(1, MAX_EVENT_COUNT),
+    source=texts,
+)
 log_links = st.builds(LogLink, texts, texts.map("https://{}".format))
 reports = st.builds(
     Report,
