@@ -1,5 +1,7 @@
 """``flyte`` as a library, in a script of the user's."""
 
+from uuid import uuid4
+
 import pytest
 
 from tests.system.commands import Flyte
@@ -24,3 +26,10 @@ def test_script_runs_its_own_task(flyte: Flyte, how: str) -> None:
     output = flyte.script("in_place.py", how, "one", "two")
 
     assert "['ONE', 'TWO']" in output.text
+
+
+def test_second_delivery_of_a_webhook_finds_the_run_of_the_first(flyte: Flyte) -> None:
+    output = flyte.script("once.py", "hello.main", f"delivery-{uuid4()}")
+
+    assert "created [True, False, True]" in output.text
+    assert "same run True" in output.text

@@ -9,6 +9,7 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from flyteidl2.common.list_pb2 import Filter, ListRequest
+from flyteidl2.task.run_pb2 import Labels, RunSpec
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, ListRunsRequest
 
 from controlplane.api.resources.route import BASE
@@ -101,6 +102,18 @@ async def test_archived_runs_stay_in_other_lists_unless_a_filter_leaves_them_out
     assert (row.run, row.HasField("archived_at"), row.held) == ("r1", True, False)
     assert row.archived_by
     await api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id("r1")))
+
+
+async def test_run_is_found_by_its_label_at_once_and_when_it_is_archived(api: ApiUnderTest) -> None:
+    """The SDK's ``run_once`` looks for a run by its label before it starts another."""
+    labels = RunSpec(labels=Labels(values={"dedupe": "delivery-1"}))
+    await api.runs.create_run(create_run("r1", run_spec=labels))
+    await api.runs.create_run(create_run("r2"))
+    by_label = Filter(function=Filter.EQUAL, field="labels.dedupe", values=["delivery-1"])
+    assert await listed(api, by_label) == ["r1"]
+
+    await set_state(api, "archived", "r1")
+    assert await listed(api, by_label) == ["r1"]
 
 
 async def test_state_is_set_for_all_named_runs_or_for_none(api: ApiUnderTest) -> None:
