@@ -120,6 +120,16 @@ SERVICE = Dashboard(
             ),
             quantiles("Lag of artifact triggers", "volary_artifact_firing_lag_seconds"),
             Panel(
+                "Attempts added to usage",
+                "reqps",
+                [(rate("volary_usage_attempts_total", ""), "attempts")],
+            ),
+            Panel(
+                "Requests above a quota",
+                "reqps",
+                [(rate("volary_quota_refused_requests_total", ""), "refused")],
+            ),
+            Panel(
                 "Notifications",
                 "reqps",
                 [
