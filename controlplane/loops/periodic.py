@@ -73,7 +73,7 @@ async def run_periodically(
             failed = 0
             last_success.set(clock.now().timestamp())
             if result:
-                log.info("pass did something", extra={"pass": name, "result": result})
+                log.info("loop pass completed", extra={"pass": name, "result": result})
         except UnavailableError as error:
             FAILED_PASSES.labels(name).inc()
             log.warning("loop pass unavailable", extra={"pass": name, "error": str(error)})

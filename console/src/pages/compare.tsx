@@ -2,7 +2,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { client, runs } from "../api/clients";
-import { useLive } from "../api/stream";
+import { type StreamState, useLive } from "../api/stream";
 import { TaskSpecSchema } from "../gen/flyteidl2/task/task_definition_pb";
 import type { RunDetails } from "../gen/flyteidl2/workflow/run_definition_pb";
 import { RunTreeService, type Tree, type TreeRow } from "../gen/shared/idl/platform/v1/run_tree_pb";
@@ -15,7 +15,7 @@ import { text } from "../model/url";
 import { pythonOf, readValue } from "../model/values";
 import { Phase, To, useNow } from "../parts/basics";
 import { Page } from "../parts/Page";
-import { Empty, Light, Skeleton } from "../parts/states";
+import { Light, Skeleton, Trouble } from "../parts/states";
 import { Table } from "../parts/Table";
 import { type Place, runPath, usePath, useUrl } from "../shell/url";
 
@@ -158,12 +158,20 @@ function Both({ place, a, b, only }: { place: Place; a: string; b: string; only:
   const [rootA, rootB] = [treeA.value?.known.root, treeB.value?.known.root];
   const [runA, runB] = [useRun(place, a, rootA?.phase ?? ""), useRun(place, b, rootB?.phase ?? "")];
   const now = useNow(rootA?.endedAt === undefined || rootB?.endedAt === undefined);
-  if (treeA.state.kind === "stopped" || treeB.state.kind === "stopped") {
-    return (
-      <Empty title="One of them is not here">
-        {<p>Choose two runs of this project and domain.</p>}
-      </Empty>
-    );
+  const states: [string, StreamState][] = [
+    [a, treeA.state],
+    [b, treeB.state],
+  ];
+  const troubles = states.flatMap(([run, state]) =>
+    state.kind === "stopped" ? [{ run, problem: state.problem }] : [],
+  );
+  if (troubles.length > 0) {
+    return troubles.map(({ run, problem }) => (
+      <section key={run} className="stack" aria-label={`Run ${run}`}>
+        <h2>{run}</h2>
+        <Trouble problem={problem} />
+      </section>
+    ));
   }
   if (
     rootA === undefined ||

@@ -22,6 +22,7 @@ const REASONS: Record<string, string> = {
   superseded: "a later instant replaced it",
   refused: "refused",
   too_late: "too many were due at once",
+  restored: "due between a backup and its restore",
 };
 
 /** What became of each instant of a trigger, newest first: its run, or why there is none. */
