@@ -334,6 +334,8 @@ IN_SCOPES = LISTS | {
     "FileService/ReadCodeFile",
     "LogService/ReadLines",
     "LogService/SearchLines",
+    "QuotaService/GetQuota",
+    "QuotaService/UpdateQuota",
     "RunService/GetRunRetention",
     "RunService/PurgeRun",
     "RunService/SetRunsState",
