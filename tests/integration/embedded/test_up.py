@@ -140,9 +140,7 @@ def test_http_and_link_port_must_differ(tmp_path: Path) -> None:
 
 def test_malformed_blob_base_is_refused_before_anything_starts(tmp_path: Path) -> None:
     output = refused("--data-dir", str(tmp_path / "data"), "--blob-base", "/tmp/blobs")  # noqa: S108
-    assert (
-        "--blob-base is '/tmp/blobs'; set it to file:///directory or s3://bucket/prefix" in output
-    )
+    assert "--blob-base is '/tmp/blobs'; set it to file:///directory, s3://bucket/prefix" in output
     assert not (tmp_path / "data").exists()
 
 
