@@ -119,6 +119,11 @@ class SimAgentSessions(AgentSessions):
         epoch = await self._postgres.run(lambda: self._store.open_session(cluster.name))
         return AgentSessionRef(cluster, epoch)
 
+    async def require_cluster(self, cluster: ClusterRef) -> None:
+        await self._postgres.run(
+            lambda: cluster
+        )  # no cluster is deleted, but the answer may be late
+
     async def close(self, session: AgentSessionRef) -> None:
         await self._postgres.run(lambda: self._store.close_session(_epoch(session)))
 

@@ -35,6 +35,7 @@ from tests.integration.store.test_examined_artifacts import OF_ARTIFACTS
 from tests.integration.store.test_examined_caching import OF_CACHE, OF_RESERVATIONS
 from tests.integration.store.test_examined_objects import OF_OBJECTS
 from tests.integration.store.test_examined_recoveries import OF_RECOVERIES
+from tests.integration.store.test_examined_restores import OF_RESTORES
 from tests.integration.store.test_examined_run_purges import OF_PURGES, OF_RUN_STATES
 from tests.integration.store.test_examined_run_trees import OF_TREES
 from tests.integration.store.test_examined_tasks import OF_TASKS
@@ -61,6 +62,7 @@ MEASURED_ELSEWHERE = {
     *OF_RECOVERIES,
     *OF_NOTIFICATIONS,
     *OF_RESERVATIONS,
+    *OF_RESTORES,
     *OF_RUN_LISTS,
     *OF_RUN_STATES,
     *OF_TREES,

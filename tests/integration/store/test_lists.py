@@ -30,7 +30,9 @@ INSTANTS = {"created_at", "updated_at", "started_at", "ended_at"}
 def value_for(field: str) -> str:
     if field in TEXTS:
         return "b"
-    return "2026-06-01T12:00:00Z" if field in INSTANTS else "1"
+    if field in INSTANTS:
+        return "2026-06-01T12:00:00Z"
+    return "true" if field == "archived" else "1"
 
 
 async def actions_by(store: Store, run: RunId, *filters: Filter, **listing: object) -> list[str]:
