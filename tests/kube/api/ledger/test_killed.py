@@ -24,7 +24,7 @@ ATTEMPT = ASSIGNMENT.attempt
 SPECS = {ASSIGNMENT.task_spec: b"task", ASSIGNMENT.run_spec: b"run"}
 PHASES = (Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED)
 AT_ONCE = timedelta(0)
-FEWEST = 7  # writes: the agent's id, two specs, its TaskAction, the reports, its end
+FEWEST = 6  # writes: the agent's id, two specs, its TaskAction, the reports together, its end
 
 
 class World:

@@ -11,6 +11,7 @@ from controlplane.core.agent_identity import (
     AgentCertificate,
     Enrolment,
     EnrolmentState,
+    ExpelledAgentError,
     Refusal,
     check_certificate,
     check_session,
@@ -108,3 +109,9 @@ def test_superseded_instances_are_remembered_up_to_a_limit() -> None:
 def test_refusal_names_a_remedy(refusal: Refusal) -> None:
     message = describe_refusal(refusal, "c1")
     assert "join-token" in message or "use the newer one" in message
+
+
+def test_expelled_agent_is_told_when_it_may_ask_again() -> None:
+    assert ExpelledAgentError("the cluster was deleted").retry_after is None
+    again = ExpelledAgentError("the org was deleted", retry_after=HOUR)
+    assert (str(again), again.retry_after) == ("the org was deleted", HOUR)

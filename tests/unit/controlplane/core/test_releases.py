@@ -1,7 +1,10 @@
 """Agents of other releases than the control plane's are named, with what to upgrade."""
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 
+from controlplane.core import releases
 from controlplane.core.releases import describe_skew, own_release, read_release
 
 
@@ -41,3 +44,11 @@ def test_skew_of_releases_is_described_with_a_remedy(agent: str, own: str, words
 
 def test_own_release_is_the_installed_distributions() -> None:
     assert read_release(f"volary {own_release()}")
+
+
+def test_sources_that_were_not_installed_have_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(releases, "version", find_none)
+    assert own_release.__wrapped__() == ""

@@ -24,6 +24,7 @@ def test_filter_has_a_condition_for_each_field() -> None:
         created_by="user:ada",
         text="train",
         labels={"team": "vision"},
+        archived=False,
         since=NOW,
         until=NOW + HOUR,
     )
@@ -32,6 +33,7 @@ def test_filter_has_a_condition_for_each_field() -> None:
         Filter("phase", lists.Test.IN, ["FAILED", "ABORTED"]),
         Filter("created_by", lists.Test.EQUAL, ["user:ada"]),
         Filter("run_name", lists.Test.CONTAINS_CASE_INSENSITIVE, ["train"]),
+        Filter("archived", lists.Test.EQUAL, ["false"]),
         Filter("created_at", lists.Test.GREATER_OR_EQUAL, [NOW.isoformat()]),
         Filter("created_at", lists.Test.LESS, [(NOW + HOUR).isoformat()]),
     ]

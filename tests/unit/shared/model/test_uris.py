@@ -80,3 +80,16 @@ def test_places_of_other_stores_are_not_of_this_one(uri: str) -> None:
 
 def test_uri_that_is_encoded_again_and_again_is_decoded_a_few_times_only() -> None:
     assert not may_be_below("s3://volary/acme%" + "25" * 40 + "2fx", S3)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "abfs://container/volary/acme/x",
+        "abfss://container@account.dfs.core.windows.net/volary/acme/x",
+        "az://container/volary/acme/x",
+    ],
+)
+def test_names_of_an_azure_container_are_one_place(uri: str) -> None:
+    assert may_be_below(uri, "abfs://container/volary/acme")
+    assert not may_be_below(uri, "abfs://other/volary/acme")
