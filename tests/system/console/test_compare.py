@@ -34,6 +34,7 @@ async def test_console_compares_a_run_that_ended_with_one_that_still_runs(
 
     (places[1] / "gate").touch()
     await expect(state).to_have_count(0, timeout=WITHIN)  # both have succeeded
+    await expect(facts.get_by_role("row").filter(has_text="inputs.children")).to_be_visible()
 
 
 async def test_console_names_the_compared_run_that_does_not_exist(
